@@ -1,0 +1,46 @@
+# The course: `make book` to read it, `make test` to check it. Both do all the set-up.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+NOTEBOOKS := $(sort $(wildcard book/*.ipynb))
+LAST_LINE := import pathlib; print("Open", pathlib.Path("_build/html/index.html").resolve().as_uri())
+
+export PYTHONUTF8 := 1
+
+.PHONY: help book test data notebooks lint clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+book: data  ## build the book into _build/html, warnings as errors
+	$(BIN)/jupyter-book build . --all -n -W --keep-going
+	@$(BIN)/python -c '$(LAST_LINE)'
+
+test: data  ## run everything: unit tests, every notebook, a strict build of the book
+	$(BIN)/python -m pytest
+
+data: $(READY)  ## generate the slices in Mayo/, once
+	$(BIN)/python -m ippy prepare
+
+notebooks: data  ## run all chapters again and write their outputs
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+		--ExecutePreprocessor.kernel_name=python3 \
+		--ExecutePreprocessor.timeout=900 \
+		--ExecutePreprocessor.record_timing=False \
+		--ExecutePreprocessor.store_widget_state=False \
+		$(NOTEBOOKS)
+
+lint: $(READY)  ## check the style of the code and the notebooks
+	$(BIN)/ruff check .
+
+clean:  ## remove the built book and the caches; keep the environment, the slices and the weights
+	rm -rf _build .pytest_cache .ruff_cache weights/demo
+	find . -path ./.venv -prune -o -name __pycache__ -prune -exec rm -rf {} +
+
+# The environment, made again when what it holds changes.
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ippy needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
+	@touch $@

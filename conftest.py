@@ -1,0 +1,30 @@
+"""What every test run shares: cells and tests that need pretrained features wait for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker that unit tests use where notebooks use the tag ``needs-features``."""
+    config.addinivalue_line("markers", "needs_features: needs the pretrained AlexNet features")
+
+
+def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
+    """Skip what needs the features, and say why, where they can't be had."""
+    waiting = [item for item in items if _needs_features(item)]
+    if not waiting:
+        return
+    from ippy.features import MISSING_FEATURES, features_available
+
+    if not features_available():
+        for item in waiting:
+            item.add_marker(pytest.mark.skip(reason=MISSING_FEATURES))
+
+
+def _needs_features(item: pytest.Item) -> bool:
+    cell = getattr(item, "cell", None)  # nbval's items carry the notebook's cell
+    tagged = cell is not None and "needs-features" in cell.metadata.get("tags", [])
+    return tagged or item.get_closest_marker("needs_features") is not None

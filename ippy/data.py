@@ -1,0 +1,232 @@
+"""The slices: generate them once, and read them as tensors in a fixed order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+from torchvision.transforms.functional import center_crop, resize
+from tqdm.auto import tqdm
+
+from ippy.files import write_atomically
+from ippy.paths import data_dir
+from ippy.phantoms import VERSION, generate_slice
+
+SEED = 2024
+MANIFEST = "manifest.json"
+Job = tuple[Path, int, str, str, int, int]  # file, seed, split, patient, index, count
+
+# Slices of each patient: G is a body, T is clutter only.
+PLAN: dict[str, dict[str, int]] = {
+    "train": {f"G{i:02d}": 60 for i in range(1, 19)} | {f"T{i:02d}": 60 for i in range(1, 13)},
+    "test": {"G91": 16, "G92": 16},
+}
+
+
+def _make(job: Job) -> None:
+    """Generate one slice and write it; at module level, so that any process can be told to."""
+    path, seed, split, patient, index, count = job
+    image = Image.fromarray(generate_slice(seed, split, patient, index, count))
+    write_atomically(path, lambda file: image.save(file, format="PNG", compress_level=4))
+
+
+def _jobs(root: Path, seed: int, plan: dict[str, dict[str, int]]) -> Iterator[Job]:
+    for split, patients in plan.items():
+        for patient, count in patients.items():
+            for index in range(count):
+                path = root / split / patient / f"{index}.png"
+                yield path, seed, split, patient, index, count
+
+
+def _read_manifest(root: Path) -> dict:
+    """Return what an earlier run generated here; ``{}`` if there was none."""
+    path = root / MANIFEST
+    if not path.is_file():
+        return {}
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        return manifest if manifest["generated"] and manifest["slices"] is not None else {}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"cannot read {path}: expected the JSON file that `python -m ippy prepare` writes. "
+            "Delete it together with the generated slices beside it, and prepare again."
+        ) from error
+
+
+def _write_manifest(root: Path, manifest: dict) -> None:
+    content = json.dumps(manifest, indent=1) + "\n"
+    write_atomically(root / MANIFEST, lambda file: file.write(content.encode()))
+
+
+def _checksum(root: Path, jobs: list[Job]) -> str:
+    """Return the sha256 of the decoded pixels of all slices, in the order of the data set."""
+    total = hashlib.sha256()
+    for path in sorted((job[0] for job in jobs), key=lambda p: p.relative_to(root).as_posix()):
+        with Image.open(path) as image:
+            total.update(np.asarray(image).tobytes())
+    return total.hexdigest()
+
+
+def _generate(jobs: list[Job], workers: int, progress: bool) -> None:
+    """Make all slices, with several processes where that pays."""
+    with tqdm(total=len(jobs), desc="Generating slices", unit="slice", disable=not progress) as bar:
+        if workers > 1 and len(jobs) > 16:
+            context = get_context("spawn")  # forking is not safe beside torch's threads
+            try:
+                with ProcessPoolExecutor(workers, mp_context=context) as pool:
+                    for _ in pool.map(_make, jobs, chunksize=4):
+                        bar.update()
+            except BrokenProcessPool:  # such as a script without `if __name__ == "__main__":`
+                jobs = [job for job in jobs if not job[0].is_file()]
+                bar.reset(total=len(jobs))
+            else:
+                return
+        for job in jobs:
+            _make(job)
+            bar.update()
+
+
+def prepare_mayo(
+    data_path: str | os.PathLike[str] | None = None,
+    *,
+    seed: int = SEED,
+    progress: bool = True,
+    workers: int | None = None,
+) -> Path:
+    """Generate the CT-like slices, once, into ``<data_path>/{train,test}/<patient>/<n>.png``.
+
+    ``manifest.json`` beside them says that they are generated, by which version and seed. Called
+    again it returns at once; interrupted, it goes on where it stopped; after a change of version
+    or seed it replaces what it had made. A split that holds any other slice, such as real ones, is
+    left as it is.
+
+    Args:
+        data_path: The data folder; the course's ``Mayo/`` by default.
+        seed: Seed of all slices. The same seed gives the same pixels for any number of workers.
+        progress: Show a bar.
+        workers: Number of processes; the machine's cores, at most 8, by default.
+
+    Returns:
+        The data folder.
+
+    Raises:
+        ValueError: The manifest is there but cannot be read.
+    """
+    root = data_dir() if data_path is None else Path(data_path)
+    manifest = _read_manifest(root)
+    made = {job[0] for job in _jobs(root, 0, manifest.get("slices", {}))}
+    plan = {}
+    for split, patients in PLAN.items():
+        others = sorted(set((root / split).glob("*/*.png")) - made)
+        if others:
+            print(
+                f"{root / split} holds slices that were not generated here, such as "
+                f"{others[0].relative_to(root / split).as_posix()}: leaving that folder as it is."
+            )
+        else:
+            plan[split] = patients
+    wanted = {"generated": True, "generator_version": VERSION, "seed": seed, "slices": plan}
+    same = all(manifest.get(key) == wanted[key] for key in ("generator_version", "seed"))
+    jobs = list(_jobs(root, seed, plan))
+    for path in made - {job[0] for job in jobs if same}:
+        if path.relative_to(root).parts[0] in plan:
+            path.unlink(missing_ok=True)
+    missing = [job for job in jobs if not job[0].is_file()]
+    if same and not missing and manifest.get("complete") and manifest["slices"] == plan:
+        return root
+    _write_manifest(root, wanted | {"complete": False})
+    _generate(missing, workers or min(os.cpu_count() or 1, 8), progress)
+    counts = {split: sum(patients.values()) for split, patients in plan.items()}
+    done = {"complete": True, "counts": counts, "sha256": _checksum(root, jobs)}
+    _write_manifest(root, wanted | done)
+    return root
+
+
+class MayoDataset(Dataset[torch.Tensor]):
+    """Greyscale slices from ``<data_path>/<patient>/*.png``, in the same order everywhere.
+
+    A slice is divided by its largest possible value, resized in floating point (antialiased
+    bilinear) so that the shorter side is ``data_shape``, and cropped to the central square. What
+    was read is kept: as it is where the file has that size already, else in steps of 1/65535.
+
+    Args:
+        data_path: Folder that holds one folder a patient.
+        data_shape: Side of the square, in pixels.
+        cache_bytes: Memory for slices that were read; 0 keeps none, which is exact always.
+
+    Attributes:
+        paths: The files, ordered by their path below ``data_path`` as a string.
+
+    Raises:
+        FileNotFoundError: There is no such folder, or no slice in it.
+        ValueError: ``data_shape`` is not positive.
+    """
+
+    def __init__(
+        self,
+        data_path: str | os.PathLike[str],
+        data_shape: int = 256,
+        *,
+        cache_bytes: int = 1 << 30,
+    ) -> None:
+        root = Path(data_path)
+        if data_shape < 1:
+            raise ValueError(f"data_shape is {data_shape}: expected a number of pixels, as 256")
+        mend = "Run `python -m ippy prepare` to generate slices, or give another folder."
+        if not root.is_dir():
+            raise FileNotFoundError(f"no folder {root}: expected <patient>/*.png in it. {mend}")
+        self.paths = sorted(root.glob("*/*.png"), key=lambda p: p.relative_to(root).as_posix())
+        if not self.paths:
+            raise FileNotFoundError(f"no slices in {root}: expected <patient>/*.png in it. {mend}")
+        self.data_shape = data_shape
+        self._room = cache_bytes
+        self._cache: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        """Return slice ``index`` as float32 (1, data_shape, data_shape) in [0, 1]."""
+        index = range(len(self.paths))[index]
+        if index not in self._cache:
+            pixels = self._read(self.paths[index])
+            image = self._shape(pixels)
+            if pixels.shape != tuple(image.shape[1:]):
+                pixels = np.round(image[0].numpy() * 65535).astype(np.uint16)
+            if pixels.nbytes <= self._room:
+                self._room -= pixels.nbytes
+                self._cache[index] = pixels
+            return image
+        return self._scale(self._cache[index])
+
+    @staticmethod
+    def _read(path: Path) -> np.ndarray:
+        """Return a file's pixels, (H, W) uint8, or uint16 where it has 16 bits."""
+        try:
+            with Image.open(path) as image:
+                if image.mode.startswith("I"):
+                    return np.asarray(image).astype(np.uint16)
+                return np.array(image.convert("L"))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise ValueError(
+                f"cannot read {path}: expected a PNG image ({error}). Delete it; if it was a "
+                "generated slice, `python -m ippy prepare` makes it again."
+            ) from error
+
+    @staticmethod
+    def _scale(pixels: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(pixels.astype(np.float32) / np.iinfo(pixels.dtype).max)[None]
+
+    def _shape(self, pixels: np.ndarray) -> torch.Tensor:
+        image = resize(self._scale(pixels), [self.data_shape], antialias=True)
+        return center_crop(image, [self.data_shape, self.data_shape])

@@ -1,0 +1,77 @@
+"""Plain convolutional networks: three layers, every one at full resolution."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ippy.models.inputs import check_images, check_residual
+
+
+class SimpleCNN(nn.Module):
+    """conv-ReLU-conv-ReLU-conv: each output pixel sees a 7x7 window (for 3x3 kernels).
+
+    Args:
+        in_ch: Channels of the input.
+        out_ch: Channels of the output.
+        n_filters: Channels in between.
+        kernel_size: Side of the kernels in pixels, odd.
+
+    Raises:
+        ValueError: ``kernel_size`` is even: the output would not have the size of the input.
+    """
+
+    def __init__(self, in_ch: int, out_ch: int, n_filters: int, kernel_size: int = 3) -> None:
+        super().__init__()
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size is {kernel_size}; expected an odd number, e.g. 3")
+        padding = kernel_size // 2
+        self.conv1 = nn.Conv2d(in_ch, n_filters, kernel_size, padding=padding)
+        self.conv2 = nn.Conv2d(n_filters, n_filters, kernel_size, padding=padding)
+        self.conv3 = nn.Conv2d(n_filters, out_ch, kernel_size, padding=padding)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_ch, H, W) to (B, out_ch, H, W)."""
+        check_images(x, self.conv1.in_channels)
+        h = F.relu(self.conv1(x), inplace=True)  # (B, n_filters, H, W)
+        h = F.relu(self.conv2(h), inplace=True)  # (B, n_filters, H, W)
+        return self.conv3(h)  # (B, out_ch, H, W)
+
+
+class ResCNN(SimpleCNN):
+    """The same three layers as a correction: x + tanh(CNN(x)).
+
+    He et al., Deep residual learning for image recognition, CVPR 2016; as a denoiser: Zhang et al.,
+    Beyond a Gaussian denoiser, IEEE TIP 2017.
+
+    Raises:
+        ValueError: ``in_ch`` and ``out_ch`` differ, or ``kernel_size`` is even.
+    """
+
+    def __init__(self, in_ch: int, out_ch: int, n_filters: int, kernel_size: int = 3) -> None:
+        check_residual(in_ch, out_ch)
+        super().__init__(in_ch, out_ch, n_filters, kernel_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C, H, W)."""
+        return x + torch.tanh(super().forward(x))
+
+
+class LossStudyCNN(nn.Module):
+    """The small network of the loss-design chapter: SimpleCNN with half the filters."""
+
+    def __init__(self, in_ch: int = 1, out_ch: int = 1, n_filters: int = 16) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Conv2d(in_ch, n_filters, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(n_filters, n_filters, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(n_filters, out_ch, 3, padding=1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_ch, H, W) to (B, out_ch, H, W)."""
+        check_images(x, self.net[0].in_channels)
+        return self.net(x)

@@ -1,0 +1,246 @@
+"""A Vision Transformer that maps an image to an image.
+
+Dosovitskiy et al., An image is worth 16x16 words, ICLR 2021. In the shape comments P is the patch's
+side in pixels, H_p x W_p the grid of patches, N = H_p * W_p the tokens and d the embedding.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ippy.models.inputs import check_images, check_residual
+
+
+def patchify(x: Tensor, patch_size: int) -> Tensor:
+    """Cut images into patches that do not overlap, row by row, each flattened.
+
+    Args:
+        x: Images (B, C, H, W), H and W multiples of P.
+        patch_size: P, in pixels.
+
+    Returns:
+        Patches (B, N, C*P*P).
+
+    Raises:
+        ValueError: H or W is not a multiple of P.
+    """
+    (B, C, H, W), P = x.shape, patch_size
+    if H % P or W % P:
+        raise ValueError(f"images are {H}x{W} pixels; expected multiples of the patch size {P}")
+    x = x.reshape(B, C, H // P, P, W // P, P)  # (B, C, H_p, P, W_p, P)
+    x = x.permute(0, 2, 4, 1, 3, 5)  # (B, H_p, W_p, C, P, P)
+    return x.reshape(B, (H // P) * (W // P), C * P * P)  # (B, N, C*P*P)
+
+
+def unpatchify(patches: Tensor, patch_size: int, grid: tuple[int, int]) -> Tensor:
+    """Put patches back in their places: the inverse of :func:`patchify`.
+
+    Args:
+        patches: Patches (B, N, C*P*P).
+        patch_size: P, in pixels.
+        grid: (H_p, W_p), with H_p * W_p = N.
+
+    Returns:
+        Images (B, C, H_p*P, W_p*P).
+
+    Raises:
+        ValueError: The patches do not fill the grid, or their length is not a multiple of P*P.
+    """
+    (B, N, length), P, (H_p, W_p) = patches.shape, patch_size, grid
+    if N != H_p * W_p or length % (P * P):
+        raise ValueError(
+            f"patches have shape {tuple(patches.shape)}; expected (B, {H_p * W_p}, C*{P * P}) "
+            f"for a grid of {H_p}x{W_p} patches of {P}x{P} pixels"
+        )
+    C = length // (P * P)
+    x = patches.reshape(B, H_p, W_p, C, P, P)  # (B, H_p, W_p, C, P, P)
+    x = x.permute(0, 3, 1, 4, 2, 5)  # (B, C, H_p, P, W_p, P)
+    return x.reshape(B, C, H_p * P, W_p * P)  # (B, C, H, W)
+
+
+class PatchEmbed(nn.Module):
+    """Embed each patch by one linear map, written as a convolution with stride = kernel = P.
+
+    Args:
+        in_ch: Channels of the images.
+        embed_dim: d, the length of a token.
+        patch_size: P, in pixels.
+    """
+
+    def __init__(self, in_ch: int = 1, embed_dim: int = 128, patch_size: int = 8) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.proj = nn.Conv2d(in_ch, embed_dim, patch_size, stride=patch_size)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Map images (B, in_ch, H, W) to tokens (B, N, d) and their grid (H_p, W_p)."""
+        check_images(x, self.proj.in_channels, min_size=self.patch_size)
+        h = self.proj(x)  # (B, d, H_p, W_p)
+        return h.flatten(2).transpose(1, 2), (h.shape[2], h.shape[3])  # (B, N, d)
+
+
+class TransformerEncoderBlock(nn.Module):
+    """x + attention(norm(x)), then x + MLP(norm(x)): pre-norm, exact GELU, no dropout.
+
+    Vaswani et al., Attention is all you need, NeurIPS 2017.
+
+    Args:
+        embed_dim: d, the length of a token.
+        num_heads: Heads, each on d / num_heads of the numbers.
+        mlp_dim: Width of the MLP's hidden layer.
+
+    Raises:
+        ValueError: ``embed_dim`` is not a multiple of ``num_heads``.
+    """
+
+    def __init__(self, embed_dim: int, num_heads: int, mlp_dim: int) -> None:
+        super().__init__()
+        if embed_dim % num_heads:
+            raise ValueError(f"embed_dim {embed_dim} is not a multiple of num_heads {num_heads}")
+        self.norm1 = nn.LayerNorm(embed_dim)
+        self.attn = nn.MultiheadAttention(embed_dim, num_heads, batch_first=True)
+        self.norm2 = nn.LayerNorm(embed_dim)
+        self.mlp = nn.Sequential(
+            nn.Linear(embed_dim, mlp_dim), nn.GELU(), nn.Linear(mlp_dim, embed_dim)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map tokens (B, N, d) to tokens (B, N, d)."""
+        h = self.norm1(x)  # (B, N, d)
+        x = x + self.attn(h, h, h, need_weights=False)[0]  # (B, N, d)
+        return x + self.mlp(self.norm2(x))  # (B, N, d)
+
+    def attention_weights(self, x: Tensor) -> Tensor:
+        """Return softmax(Q K^T / sqrt(d_k)) for this block's input x (B, N, d): (B, heads, N, N).
+
+        Row i says how much token i takes from each token; it sums to 1.
+        """
+        h = self.norm1(x)  # (B, N, d)
+        return self.attn(h, h, h, average_attn_weights=False)[1]
+
+
+class ViTReconstructor(nn.Module):
+    """Patches -> tokens with positions -> encoder -> convolutional decoder, plus the input.
+
+    Args:
+        img_size: Nominal side of the images in pixels; it sets the grid of positions.
+        patch_size: P, in pixels.
+        in_ch: Channels of the input.
+        out_ch: Channels of the output, equal to ``in_ch`` because the input is added.
+        embed_dim: d, the length of a token.
+        depth: Number of encoder blocks.
+        num_heads: Attention heads of each block.
+        mlp_dim: Width of the MLP's hidden layer in each block.
+
+    Raises:
+        ValueError: ``img_size`` is not a multiple of ``patch_size``, ``embed_dim`` is not one of
+            ``num_heads``, or ``in_ch`` and ``out_ch`` differ.
+    """
+
+    def __init__(
+        self,
+        img_size: int = 256,
+        patch_size: int = 8,
+        in_ch: int = 1,
+        out_ch: int = 1,
+        embed_dim: int = 128,
+        depth: int = 4,
+        num_heads: int = 4,
+        mlp_dim: int = 256,
+    ) -> None:
+        super().__init__()
+        check_residual(in_ch, out_ch)
+        if img_size % patch_size:
+            raise ValueError(f"img_size {img_size} is not a multiple of patch_size {patch_size}")
+        self.patch_size = P = patch_size
+        self.in_ch = in_ch
+        self.grid_size = img_size // P
+        d = embed_dim
+        self.patch_embed = PatchEmbed(in_ch, d, P)
+        self.pos_embed = nn.Parameter(torch.zeros(1, self.grid_size**2, d))
+        self.encoder = nn.ModuleList(
+            TransformerEncoderBlock(d, num_heads, mlp_dim) for _ in range(depth)
+        )
+        self.decoder = nn.Sequential(
+            nn.ConvTranspose2d(d, d // 2, P, stride=P),
+            nn.ReLU(),
+            nn.Conv2d(d // 2, d // 2, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(d // 2, d // 4, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(d // 4, out_ch, 1),
+        )
+
+    def forward(self, x: Tensor, origin: Tensor | None = None) -> Tensor:
+        """Map (B, C, H, W) to (B, C, H, W), for any H and W.
+
+        Args:
+            x: Images; sides that are not multiples of P are padded, and cropped afterwards.
+            origin: Row and column, in patches, of each image's first patch in the nominal grid,
+                (B, 2) integers, for training on crops; None where the images are whole.
+        """
+        H, W = x.shape[-2:]
+        h, (H_p, W_p) = self.embed(x, origin)  # (B, N, d)
+        for block in self.encoder:
+            h = block(h)  # (B, N, d)
+        h = h.transpose(1, 2).reshape(-1, h.shape[2], H_p, W_p)  # (B, d, H_p, W_p)
+        return x + self.decoder(h)[..., :H, :W]  # (B, C, H, W)
+
+    def embed(self, x: Tensor, origin: Tensor | None = None) -> tuple[Tensor, tuple[int, int]]:
+        """Return the tokens that the encoder starts from, (B, N, d), and their grid (H_p, W_p)."""
+        check_images(x, self.in_ch)
+        tokens, grid = self.patch_embed(self._pad(x))
+        return tokens + self.positions(grid, origin), grid
+
+    def positions(self, grid: tuple[int, int], origin: Tensor | None = None) -> Tensor:
+        """Return the position vectors for a grid of patches.
+
+        Args:
+            grid: (H_p, W_p).
+            origin: (B, 2), as for :meth:`forward`.
+
+        Returns:
+            (B, N, d): the window of the learned grid that starts at ``origin``. Without an origin
+            (1, N, d): the learned grid, interpolated (bicubic) where ``grid`` is another.
+
+        Raises:
+            ValueError: A window is not inside the learned grid.
+        """
+        G, d = self.grid_size, self.pos_embed.shape[2]
+        if origin is None and grid == (G, G):
+            return self.pos_embed  # (1, N, d)
+        if origin is None:
+            image = self.pos_embed.transpose(1, 2).reshape(1, d, G, G)  # (1, d, G, G)
+            image = F.interpolate(image, size=grid, mode="bicubic", align_corners=False)
+            return image.flatten(2).transpose(1, 2)  # (1, N, d)
+        last = torch.tensor([G - grid[0], G - grid[1]], device=origin.device)  # (2,)
+        if origin.ndim != 2 or origin.shape[1] != 2 or ((origin < 0) | (origin > last)).any():
+            raise ValueError(
+                f"origin is {origin.tolist()}; expected (B, 2) rows and columns that keep a window "
+                f"of {grid[0]}x{grid[1]} patches inside the grid of {G}x{G}"
+            )
+        origin = origin.to(self.pos_embed.device)
+        rows = origin[:, :1] + torch.arange(grid[0], device=origin.device)  # (B, H_p)
+        cols = origin[:, 1:] + torch.arange(grid[1], device=origin.device)  # (B, W_p)
+        index = rows[:, :, None] * G + cols[:, None, :]  # (B, H_p, W_p)
+        return self.pos_embed[0, index.flatten(1)]  # (B, N, d)
+
+    def attention_maps(self, x: Tensor) -> list[Tensor]:
+        """Return the attention weights of each block, (B, heads, N, N), for images (B, C, H, W)."""
+        h, _ = self.embed(x)  # (B, N, d)
+        maps = []
+        for block in self.encoder:
+            maps.append(block.attention_weights(h))  # (B, heads, N, N)
+            h = block(h)  # (B, N, d)
+        return maps
+
+    def _pad(self, x: Tensor) -> Tensor:
+        """Pad below and to the right to multiples of P: by reflection where the image allows it."""
+        H, W = x.shape[-2:]
+        bottom, right = -H % self.patch_size, -W % self.patch_size
+        if bottom == 0 and right == 0:
+            return x
+        mode = "reflect" if bottom < H and right < W else "replicate"
+        return F.pad(x, (0, right, 0, bottom), mode=mode)

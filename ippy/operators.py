@@ -1,0 +1,186 @@
+"""Linear operators K of the forward model y = K x + e, each with its exact adjoint K.T."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+# Taps (dr, dc, weight): the output at row r and column c gains weight * x[r + dr, c + dc].
+Taps = list[tuple[int, int, float]]
+
+
+class LinearOperator(ABC):
+    """A linear map on images, ``K(x)`` or ``K @ x``, with its adjoint ``K.T``.
+
+    A subclass gives ``_forward`` and ``_adjoint``. They must satisfy <K x, y> = <x, K.T y> for all
+    x and y, and autograd through one must be the other.
+    """
+
+    @abstractmethod
+    def _forward(self, x: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def _adjoint(self, y: Tensor) -> Tensor: ...
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Apply the operator to images of shape (..., H, W).
+
+        Raises:
+            TypeError: ``x`` is not a tensor of floating-point numbers.
+            ValueError: ``x`` has fewer than two axes.
+        """
+        if not isinstance(x, Tensor) or not (x.is_floating_point() or x.is_complex()):
+            came = f"{x.dtype} tensor" if isinstance(x, Tensor) else type(x).__name__
+            raise TypeError(f"x is a {came}; expected a floating-point tensor (use x.float())")
+        if x.ndim < 2:
+            raise ValueError(f"x has shape {tuple(x.shape)}; expected images (..., H, W)")
+        return self._forward(x)
+
+    def __matmul__(self, x: Tensor) -> Tensor:
+        return self(x)
+
+    @property
+    def T(self) -> LinearOperator:
+        """The adjoint operator."""
+        return _Adjoint(self)
+
+
+class _Adjoint(LinearOperator):
+    def __init__(self, operator: LinearOperator) -> None:
+        self._operator = operator
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._operator._adjoint(x)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._operator._forward(y)
+
+    @property
+    def T(self) -> LinearOperator:
+        return self._operator
+
+
+class Blurring(LinearOperator):
+    """Blur by correlation with a small kernel, zero beyond the border, same size out as in.
+
+    It equals ``conv2d(x, kernel, padding="same")`` on each channel. On a CPU a one-channel
+    ``conv2d`` is slow, so the sum is taken tap by tap: a shifted, weighted addition of the whole
+    batch for each non-zero entry of the kernel.
+
+    Args:
+        img_shape: Nominal image size (H, W) in pixels; images of any size are accepted.
+        kernel: Custom kernel, (k, k) with k odd. Give this or ``kernel_type``.
+        kernel_type: ``"motion"``, a straight streak of ``kernel_size`` taps, or ``"gaussian"``.
+        kernel_size: Side k of the generated kernel, odd, in pixels.
+        kernel_variance: Variance of the Gaussian, in pixels squared.
+        motion_angle: Direction of the streak, in degrees, from the column axis towards larger rows.
+
+    Attributes:
+        kernel: The kernel, tensor (k, k). Generated kernels sum to 1.
+
+    Raises:
+        ValueError: The kernel is not square with an odd side, or no kernel is described.
+    """
+
+    def __init__(
+        self,
+        img_shape: Sequence[int] = (256, 256),
+        kernel: Tensor | None = None,
+        kernel_type: str | None = None,
+        kernel_size: int = 3,
+        kernel_variance: float = 1.0,
+        motion_angle: float = 0.0,
+    ) -> None:
+        if (kernel is None) == (kernel_type is None):
+            raise ValueError(
+                "expected either kernel, a (k, k) tensor, or kernel_type, 'motion' or 'gaussian'; "
+                f"came kernel={'none' if kernel is None else 'a tensor'}, {kernel_type=}"
+            )
+        if kernel is None:
+            if kernel_size < 1 or kernel_size % 2 == 0:
+                raise ValueError(f"kernel_size is {kernel_size}; expected an odd number, 1 or more")
+            if kernel_type == "motion":
+                kernel = motion_kernel(kernel_size, motion_angle)
+            elif kernel_type == "gaussian":
+                kernel = gaussian_kernel(kernel_size, kernel_variance)
+            else:
+                raise ValueError(f"{kernel_type=}; expected 'motion' or 'gaussian'")
+        kernel = torch.as_tensor(kernel).detach()
+        if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1] or kernel.shape[0] % 2 == 0:
+            raise ValueError(
+                f"kernel has shape {tuple(kernel.shape)}; expected (k, k) with k odd. "
+                "Pad it with a row and a column of zeros if need be."
+            )
+        if not kernel.isfinite().all() or not kernel.any():
+            raise ValueError("kernel is all zero or not finite; expected finite taps, one non-zero")
+        self.img_shape = tuple(img_shape)
+        self.kernel = kernel
+        centre = kernel.shape[0] // 2
+        self._taps: Taps = [
+            (int(row) - centre, int(col) - centre, float(kernel[row, col]))
+            for row, col in kernel.nonzero()
+        ]
+        self._adjoint_taps: Taps = [(-dr, -dc, weight) for dr, dc, weight in self._taps]
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return _Correlation.apply(x, self._taps)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return _Correlation.apply(y, self._adjoint_taps)
+
+
+def motion_kernel(size: int, angle: float) -> Tensor:
+    """Return a straight motion streak, (size, size), sum 1.
+
+    Args:
+        size: Odd side of the kernel, in pixels.
+        angle: Direction of the streak, in degrees.
+    """
+    kernel = torch.zeros(size, size)
+    centre, theta = size // 2, math.radians(angle)
+    for i in range(size):
+        row = math.floor(centre + (i - centre) * math.sin(theta))
+        col = math.floor(centre + (i - centre) * math.cos(theta))
+        if 0 <= row < size and 0 <= col < size:
+            kernel[row, col] = 1.0
+    return kernel / kernel.sum()
+
+
+def gaussian_kernel(size: int, variance: float) -> Tensor:
+    """Return an isotropic Gaussian, (size, size), sum 1; ``variance`` is in pixels squared."""
+    if not variance > 0:
+        raise ValueError(f"kernel_variance is {variance}; expected a positive number")
+    offset = torch.arange(size, dtype=torch.float32) - size // 2
+    profile = torch.exp(-(offset**2) / (2 * variance))
+    kernel = torch.outer(profile, profile)
+    return kernel / kernel.sum()
+
+
+class _Correlation(torch.autograd.Function):
+    """Sum of shifted images; its derivative is the same sum with every shift reversed."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, taps: Taps) -> Tensor:
+        ctx.taps = taps
+        height, width = x.shape[-2:]
+        total = torch.zeros_like(x, dtype=_accumulator(x.dtype))
+        for dr, dc, weight in taps:
+            rows = slice(max(0, -dr), height - max(0, dr))  # of the output, where x has a value
+            cols = slice(max(0, -dc), width - max(0, dc))
+            if rows.start < rows.stop and cols.start < cols.stop:
+                shifted = x[..., rows.start + dr : rows.stop + dr, cols.start + dc : cols.stop + dc]
+                total[..., rows, cols].add_(shifted, alpha=weight)
+        return total.to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:
+        return _Correlation.apply(grad, [(-dr, -dc, weight) for dr, dc, weight in ctx.taps]), None
+
+
+def _accumulator(dtype: torch.dtype) -> torch.dtype:
+    """Half precisions add up in float32: eight roundings to 8 bits would show."""
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype

@@ -1,0 +1,228 @@
+"""Preparing the slices, and reading them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms.functional import center_crop, resize
+
+from ippy import data
+from ippy.data import MayoDataset, prepare_mayo
+
+
+@pytest.fixture
+def small_plan(monkeypatch):
+    monkeypatch.setattr(data, "PLAN", {"train": {"G01": 12, "T01": 6}, "test": {"G91": 2}})
+
+
+def pixels(root):
+    return {p.relative_to(root).as_posix(): np.array(Image.open(p)) for p in root.rglob("*.png")}
+
+
+def save(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+
+
+def grey(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.mark.usefixtures("small_plan")
+def test_prepare_gives_the_same_pixels_for_any_number_of_workers(tmp_path):
+    prepare_mayo(tmp_path / "one", progress=False, workers=1)
+    prepare_mayo(tmp_path / "two", progress=False, workers=2)
+    one, two = pixels(tmp_path / "one"), pixels(tmp_path / "two")
+    assert len(one) == 20
+    assert one.keys() == two.keys()
+    assert all(np.array_equal(one[name], two[name]) for name in one)
+    first, second = ((tmp_path / n / "manifest.json").read_bytes() for n in ("one", "two"))
+    assert first == second
+    manifest = json.loads(first)
+    assert manifest["generated"] is True
+    assert manifest["complete"] is True
+    assert manifest["counts"] == {"train": 18, "test": 2}
+
+
+@pytest.fixture
+def tiny(monkeypatch, tmp_path):
+    """A data folder with four slices, and how many slices were made since."""
+    made = []
+
+    def fake(seed, split, patient, index, count):
+        made.append((split, patient, index))
+        return grey(16, 16, seed=(seed, data.VERSION, ord(split[1]), index))
+
+    monkeypatch.setattr(data, "PLAN", {"train": {"G01": 3}, "test": {"G91": 1}})
+    monkeypatch.setattr(data, "generate_slice", fake)
+    assert prepare_mayo(tmp_path, progress=False) == tmp_path
+    assert len(made) == 4
+    made.clear()
+    return tmp_path, made
+
+
+def test_a_second_prepare_makes_nothing(tiny):
+    root, made = tiny
+    prepare_mayo(root, progress=False)
+    assert made == []
+
+
+def test_an_interrupted_prepare_goes_on_with_what_is_missing(tiny, monkeypatch):
+    root, made = tiny
+    whole = (root / "manifest.json").read_text()
+    (root / "train" / "G01" / "1.png").unlink()
+    (root / "test" / "G91" / "0.png").unlink()
+    (root / "manifest.json").write_text(json.dumps(json.loads(whole) | {"complete": False}))
+    working, stop = data.generate_slice, iter([False, True])
+
+    def stops(*arguments):
+        if next(stop):
+            raise KeyboardInterrupt
+        return working(*arguments)
+
+    monkeypatch.setattr(data, "generate_slice", stops)
+    with pytest.raises(KeyboardInterrupt):
+        prepare_mayo(root, progress=False)
+    assert json.loads((root / "manifest.json").read_text())["complete"] is False
+    monkeypatch.setattr(data, "generate_slice", working)
+    prepare_mayo(root, progress=False)
+    assert made == [("train", "G01", 1), ("test", "G91", 0)]
+    assert (root / "manifest.json").read_text() == whole
+
+
+@pytest.mark.parametrize("change", ["version", "seed"])
+def test_another_version_or_seed_replaces_all_and_only_its_own_files(tiny, monkeypatch, change):
+    root, made = tiny
+    monkeypatch.setattr(data, "PLAN", {"train": {"G01": 2}, "test": {"G91": 1}})
+    (root / "notes.txt").write_text("mine")
+    before = pixels(root)
+    if change == "version":
+        monkeypatch.setattr(data, "VERSION", data.VERSION + 1)
+    prepare_mayo(root, progress=False, seed=5)
+    assert len(made) == 3
+    assert sorted(pixels(root)) == ["test/G91/0.png", "train/G01/0.png", "train/G01/1.png"]
+    assert not np.array_equal(before["train/G01/0.png"], pixels(root)["train/G01/0.png"])
+    assert (root / "notes.txt").read_text() == "mine"
+
+
+def test_a_smaller_plan_of_the_same_version_removes_what_is_no_longer_in_it(tiny, monkeypatch):
+    root, made = tiny
+    monkeypatch.setattr(data, "PLAN", {"train": {"G01": 2}, "test": {"G91": 1}})
+    prepare_mayo(root, progress=False)
+    assert made == []
+    assert sorted(pixels(root)) == ["test/G91/0.png", "train/G01/0.png", "train/G01/1.png"]
+
+
+def test_real_slices_are_left_alone_and_not_mixed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(data, "PLAN", {"train": {"G01": 2}, "test": {"G91": 1}})
+    monkeypatch.setattr(data, "generate_slice", lambda *_: grey(16, 16))
+    real = tmp_path / "train" / "G01" / "0.png"  # even under a name the generator would use
+    save(real, grey(20, 20, seed=1))
+    content = real.read_bytes()
+    for _ in range(2):
+        prepare_mayo(tmp_path, progress=False)
+        assert sorted(pixels(tmp_path)) == ["test/G91/0.png", "train/G01/0.png"]
+        assert real.read_bytes() == content
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == 1
+        assert "G01/0.png" in lines[0]
+
+
+def test_real_slices_beside_generated_ones_stop_every_change_to_that_split(
+    tiny, monkeypatch, capsys
+):
+    root, _ = tiny
+    save(root / "train" / "C081" / "0.png", grey(20, 20))
+    before = pixels(root)
+    monkeypatch.setattr(data, "VERSION", data.VERSION + 1)
+    prepare_mayo(root, progress=False)
+    after = pixels(root)
+    assert after.keys() == before.keys()
+    for name in before:
+        assert np.array_equal(before[name], after[name]) == name.startswith("train")
+    assert "C081/0.png" in capsys.readouterr().out
+
+
+def test_a_damaged_manifest_is_named(tmp_path):
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(ValueError, match=r"manifest\.json"):
+        prepare_mayo(tmp_path, progress=False)
+
+
+def test_the_order_is_that_of_the_relative_path_as_a_string(tmp_path):
+    names = ["C081/10.png", "C081/2.png", "C081/1.png", "C081/100.png", "C081/0.png", "C08/5.png"]
+    for name in names:
+        save(tmp_path / name, grey(8, 8))
+    found = [p.relative_to(tmp_path).as_posix() for p in MayoDataset(tmp_path, 8).paths]
+    assert found == sorted(names)
+    assert found[1:] == [f"C081/{n}.png" for n in (0, 1, 10, 100, 2)]
+
+
+def test_values_follow_the_published_steps(tmp_path):
+    wide = grey(50, 70)
+    save(tmp_path / "a" / "0.png", wide)
+    save(tmp_path / "a" / "1.png", np.dstack([wide] * 3))
+    save(tmp_path / "a" / "2.png", wide.astype(np.uint16) * 257)
+    tensor = torch.from_numpy(wide).float()[None] / 255
+    expected = center_crop(resize(tensor, [32], antialias=True), [32, 32])
+    for image in MayoDataset(tmp_path, 32, cache_bytes=0):
+        assert image.shape == (1, 32, 32)
+        assert image.dtype == torch.float32
+        torch.testing.assert_close(image, expected, atol=1e-6, rtol=0)
+
+
+def test_the_cache_is_exact_or_within_a_quarter_of_a_grey_level(tmp_path):
+    for i, shape in enumerate([(32, 32), (64, 80)]):
+        save(tmp_path / "a" / f"{i}.png", grey(*shape, seed=i))
+    exact = MayoDataset(tmp_path, 32, cache_bytes=0)
+    cached = MayoDataset(tmp_path, 32)
+    for tolerance, i in ((0.0, 0), (0.25 / 255, 1)):
+        assert torch.equal(cached[i], exact[i])  # the first time it is read from the file
+        torch.testing.assert_close(cached[i], exact[i], atol=tolerance, rtol=0)
+
+
+def test_the_cache_saves_reading_and_stays_within_its_bound(tmp_path, monkeypatch):
+    for i in range(4):
+        save(tmp_path / "a" / f"{i}.png", grey(32, 32, seed=i))
+    slices = MayoDataset(tmp_path, 32, cache_bytes=2 * 32 * 32)
+    read = []
+    original = MayoDataset._read
+    monkeypatch.setattr(
+        MayoDataset, "_read", staticmethod(lambda path: read.append(path.name) or original(path))
+    )
+    for _ in range(2):
+        assert len([slices[i] for i in range(len(slices))]) == 4
+    assert read == ["0.png", "1.png", "2.png", "3.png", "2.png", "3.png"]
+
+
+def test_a_returned_slice_may_be_changed_without_changing_the_cache(tmp_path):
+    save(tmp_path / "a" / "0.png", grey(32, 32))
+    slices = MayoDataset(tmp_path, 32)
+    before = slices[0].clone()
+    slices[0].zero_()
+    assert torch.equal(slices[0], before)
+
+
+def test_iteration_ends_and_negative_indices_count_from_the_end(tmp_path):
+    for i in range(3):
+        save(tmp_path / "a" / f"{i}.png", grey(8, 8, seed=i))
+    slices = MayoDataset(tmp_path, 8)
+    assert len(list(slices)) == len(slices) == 3
+    assert torch.equal(slices[-1], slices[2])
+
+
+def test_errors_name_the_folder_or_file_and_how_to_mend_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere.*python -m ippy prepare"):
+        MayoDataset(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"no slices in.*python -m ippy prepare"):
+        MayoDataset(tmp_path)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "7.png").write_bytes(b"not a picture")
+    with pytest.raises(ValueError, match=r"7\.png"):
+        MayoDataset(tmp_path)[0]
+    with pytest.raises(ValueError, match="data_shape is 0"):
+        MayoDataset(tmp_path, 0)
