@@ -11,8 +11,8 @@ import pytest
 
 LAYERS = [
     "paths", "files", "device", "operators", "noise", "problem", "phantoms", "data", "models",
-    "features", "losses", "metrics", "checkpoints", "training", "evaluation", "pretraining", "plotting",
-    "exercises", "__main__",
+    "features", "losses", "metrics", "checkpoints", "training", "evaluation", "pretraining",
+    "plotting", "exercises", "__main__",
 ]  # fmt: skip
 
 

@@ -1,0 +1,74 @@
+"""The shared figures draw what they were given, and the course finds its own folder."""
+
+import matplotlib
+import pytest
+import torch
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt
+
+from ippy import course_root, get_device
+from ippy.device import autocast
+from ippy.plotting import plot_curves, show_errors, show_slices, use_course_style
+
+
+@pytest.fixture(autouse=True)
+def plain_style():
+    with plt.rc_context():
+        use_course_style()
+        yield
+    plt.close("all")
+
+
+def drawn(figure):
+    """The arrays of all images in a figure."""
+    return [image.get_array() for axis in figure.axes for image in axis.images]
+
+
+def test_slices_are_drawn_on_one_scale_with_titles_and_notes():
+    x = torch.rand(1, 1, 20, 20, generator=torch.Generator().manual_seed(0))
+    panels = {"truth": x, "half": 0.5 * x, "zero": 0 * x}
+    figure = show_slices(panels, columns=2, notes={"half": "6.0 dB"})
+    assert [axis.get_title() for axis in figure.axes if axis.images] == list(panels)
+    assert {image.get_clim() for axis in figure.axes for image in axis.images} == {(0, 1)}
+    assert any(text.get_text() == "6.0 dB" for axis in figure.axes for text in axis.texts)
+
+
+def test_zoom_shows_the_marked_square():
+    x = torch.rand(20, 30, generator=torch.Generator().manual_seed(0))
+    whole, part = drawn(show_slices({"truth": x}, zoom=(4, 7, 5)))
+    assert whole.shape == (20, 30)
+    assert (part == x[4:9, 7:12].numpy()).all()
+
+
+def test_errors_are_absolute_and_share_a_scale():
+    x = torch.full((8, 8), 0.5)
+    figure = show_errors({"low": x - 0.2, "high": x + 0.1}, x)
+    low, high = drawn(figure)[:2]
+    assert low.max() == pytest.approx(0.2) and high.min() == pytest.approx(0.1)
+    assert figure.axes[0].images[0].get_clim() == figure.axes[1].images[0].get_clim()
+
+
+def test_curves_take_values_or_pairs():
+    figure = plot_curves(
+        {"a": [3.0, 2.0], "b": ([10, 20], [1.0, 0.5])}, xlabel="step", ylabel="loss", log=True
+    )
+    (axis,) = figure.axes
+    assert axis.get_yscale() == "log"
+    assert [list(line.get_xdata()) for line in axis.lines] == [[1, 2], [10, 20]]
+
+
+def test_the_course_is_found_or_the_error_says_how(tmp_path, monkeypatch):
+    assert (course_root() / "_toc.yml").is_file()
+    monkeypatch.setenv("IPPY_COURSE", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="IPPY_COURSE"):
+        course_root()
+
+
+def test_autocast_gives_bfloat16_or_leaves_float32():
+    device = get_device()
+    layer, x = torch.nn.Linear(4, 4).to(device), torch.ones(1, 4, device=device)
+    with autocast(device):
+        assert layer(x).dtype in (torch.bfloat16, torch.float32)
+    assert layer(x).dtype == torch.float32
