@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 from torchvision.transforms.functional import center_crop, resize
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from ippy.files import write_atomically
 from ippy.paths import data_dir

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from ippy import metrics as measures
 from ippy.device import get_device

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from ippy.checkpoints import save_checkpoint
 from ippy.device import autocast, get_device
