@@ -5,15 +5,18 @@ import time
 from collections.abc import Callable, Mapping
 
 
-def seconds(ways: Mapping[str, Callable[[], object]], *, rounds: int = 9) -> dict[str, float]:
-    """Return the median seconds of each way over ``rounds`` rounds, after one to warm up."""
+def seconds(
+    ways: Mapping[str, Callable[[], object]], *, rounds: int = 9, calls: int = 5
+) -> dict[str, float]:
+    """Return each way's median seconds a call; a round warms up, then takes ``calls``."""
     times: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds + 1):
+    for _ in range(rounds):
         for name, way in ways.items():
-            start = time.perf_counter()
             way()
-            if number:
-                times[name].append(time.perf_counter() - start)
+            start = time.perf_counter()
+            for _ in range(calls):
+                way()
+            times[name].append((time.perf_counter() - start) / calls)
     return {name: statistics.median(values) for name, values in times.items()}
 
 

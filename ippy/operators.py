@@ -12,6 +12,8 @@ from torch import Tensor
 # Taps (dr, dc, weight): the output at row r and column c gains weight * x[r + dr, c + dc].
 Taps = list[tuple[int, int, float]]
 
+IN_CACHE = 8  # images summed together: all taps pass over them while they are in the cache
+
 
 class LinearOperator(ABC):
     """A linear map on images, ``K(x)`` or ``K @ x``, with its adjoint ``K.T``.
@@ -167,14 +169,18 @@ class _Correlation(torch.autograd.Function):
     def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, taps: Taps) -> Tensor:
         ctx.taps = taps
         height, width = x.shape[-2:]
-        total = torch.zeros_like(x, dtype=_accumulator(x.dtype))
-        for dr, dc, weight in taps:
-            rows = slice(max(0, -dr), height - max(0, dr))  # of the output, where x has a value
-            cols = slice(max(0, -dc), width - max(0, dc))
-            if rows.start < rows.stop and cols.start < cols.stop:
-                shifted = x[..., rows.start + dr : rows.stop + dr, cols.start + dc : cols.stop + dc]
-                total[..., rows, cols].add_(shifted, alpha=weight)
-        return total.to(x.dtype)
+        images = x.reshape(-1, height, width)
+        total = torch.zeros_like(images, dtype=_accumulator(x.dtype))
+        for part, image in zip(total.split(IN_CACHE), images.split(IN_CACHE), strict=True):
+            for dr, dc, weight in taps:
+                rows = slice(max(0, -dr), height - max(0, dr))  # of the output, where x has a value
+                cols = slice(max(0, -dc), width - max(0, dc))
+                if rows.start < rows.stop and cols.start < cols.stop:
+                    shifted = image[
+                        :, rows.start + dr : rows.stop + dr, cols.start + dc : cols.stop + dc
+                    ]
+                    part[:, rows, cols].add_(shifted, alpha=weight)
+        return total.to(x.dtype).view(x.shape)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:
