@@ -169,17 +169,19 @@ class _Correlation(torch.autograd.Function):
     def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, taps: Taps) -> Tensor:
         ctx.taps = taps
         height, width = x.shape[-2:]
+        overlaps = []
+        for dr, dc, weight in taps:
+            rows = slice(max(0, -dr), height - max(0, dr))  # of the output, where x has a value
+            cols = slice(max(0, -dc), width - max(0, dc))
+            if rows.start < rows.stop and cols.start < cols.stop:
+                source_rows = slice(rows.start + dr, rows.stop + dr)
+                source_cols = slice(cols.start + dc, cols.stop + dc)
+                overlaps.append(((..., rows, cols), (..., source_rows, source_cols), weight))
         images = x.reshape(-1, height, width)
         total = torch.zeros_like(images, dtype=_accumulator(x.dtype))
         for part, image in zip(total.split(IN_CACHE), images.split(IN_CACHE), strict=True):
-            for dr, dc, weight in taps:
-                rows = slice(max(0, -dr), height - max(0, dr))  # of the output, where x has a value
-                cols = slice(max(0, -dc), width - max(0, dc))
-                if rows.start < rows.stop and cols.start < cols.stop:
-                    shifted = image[
-                        :, rows.start + dr : rows.stop + dr, cols.start + dc : cols.stop + dc
-                    ]
-                    part[:, rows, cols].add_(shifted, alpha=weight)
+            for target, source, weight in overlaps:
+                part[target].add_(image[source], alpha=weight)
         return total.to(x.dtype).view(x.shape)
 
     @staticmethod
