@@ -69,8 +69,9 @@ def load_checkpoint(
     """Fill a model with saved weights, ready for use (in evaluation mode).
 
     The file is read as tensors and nothing else: no code in it is ever run. It is checked against
-    its own checksums and, where ``manifest.json`` beside it has an entry for it, against that. A
-    model that is given keeps its old weights when the file turns out to be bad.
+    its own checksums (which files older than PyTorch 1.6 don't have) and, where ``manifest.json``
+    beside it has an entry for it, against that. A model that is given keeps its old weights when
+    the file turns out to be bad.
 
     Args:
         model: A name to build, e.g. ``"UNet"``, or a module to fill in place.

@@ -227,7 +227,7 @@ class MayoDataset(Dataset[torch.Tensor]):
             self.paths = [path for path in self.paths if path not in self.skipped]
             if not self.paths:
                 first = next(iter(self.skipped.values()))
-                raise ValueError(f"no slice in {root} can be read. The first: {first}")
+                raise ValueError(f"no slice in {root} can be read; the first is {first}. {mend}")
         self.data_shape = data_shape
         self._room = cache_bytes
         self._cache: dict[int, np.ndarray] = {}

@@ -65,24 +65,11 @@ def read_slice(path: Path) -> np.ndarray:
         ValueError: The file is no PNG, damaged, unreadable, or far too large or thin for a slice.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise ValueError("it is not a file")
-        with path.open("rb") as file:
-            _check_header(file)
-            for step in ("verify", "decode"):
-                file.seek(0)
-                with Image.open(file, formats=["PNG"]) as image:
-                    if step == "verify":
-                        image.verify()  # after which Pillow wants it opened again
-                    else:
-                        return _grey(image)
+        return _decode(path)
     except Exception as error:  # the bytes are anybody's: a decoder may raise anything on them
-        what = (error.strerror if isinstance(error, OSError) else None) or error
-        if isinstance(error, UnidentifiedImageError):  # whose message is the path again
-            what = "what it holds is no image"
         raise ValueError(
-            f"cannot read {path} as a PNG image: {what}. Replace or delete it (a slice that was "
-            "generated is made again by `python -m ippy prepare`), or go on without it: "
+            f"cannot read {path} as a PNG image: {_reason(error)}. Replace or delete it (a slice "
+            "that was generated is made again by `python -m ippy prepare`), or go on without it: "
             "--skip-bad on the command line, MayoDataset(..., skip_bad=True)."
         ) from error
 
@@ -91,7 +78,7 @@ def find_faults(paths: Sequence[Path]) -> dict[Path, str]:
     """Read every slice once, and say what is wrong with each that can't be read.
 
     Returns:
-        The error of each bad file, in the order of ``paths``.
+        A line for each bad file, in the order of ``paths``.
     """
     with ThreadPool() as pool:  # decoding leaves Python's lock to others
         checks = tqdm(
@@ -107,10 +94,29 @@ def find_faults(paths: Sequence[Path]) -> dict[Path, str]:
 
 def _fault(path: Path) -> str | None:
     try:
-        read_slice(path)
-    except ValueError as error:
-        return str(error)
+        _decode(path)
+    except Exception as error:  # as in read_slice
+        return f"{path}: {_reason(error)}"
     return None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):  # whose message is the path again
+        return "what it holds is no image"
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
+def _decode(path: Path) -> np.ndarray:
+    if path.exists() and not path.is_file():
+        raise ValueError("it is not a file")
+    with path.open("rb") as file:
+        _check_header(file)
+        file.seek(0)
+        with Image.open(file, formats=["PNG"]) as image:
+            image.verify()  # after which Pillow wants it opened again
+        file.seek(0)
+        with Image.open(file, formats=["PNG"]) as image:
+            return _grey(image)
 
 
 def _check_header(file: BinaryIO) -> None:

@@ -250,13 +250,14 @@ def test_skipping_bad_files_lists_them_and_keeps_the_rest(tmp_path):
     kept = MayoDataset(tmp_path, 16, skip_bad=True)
     assert [path.name for path in kept.paths] == ["0.png", "2.png", "3.png", "5.png"]
     assert [path.name for path in kept.skipped] == ["1.png", "4.png"]
-    assert "does not begin as a PNG file" in kept.skipped[tmp_path / "P" / "1.png"]
+    bad = tmp_path / "P" / "1.png"
+    assert kept.skipped[bad] == f"{bad}: it does not begin as a PNG file does"
     assert torch.equal(kept[3], torch.from_numpy((RAMP + 5) / np.float32(255))[None])
     assert MayoDataset(tmp_path, 16).skipped == {}
 
     for path in kept.paths:
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"no slice in .* can be read\. The first: .*0\.png"):
+    with pytest.raises(ValueError, match=r"no slice in .* can be read; the first is .*0\.png: it is empty"):
         MayoDataset(tmp_path, skip_bad=True)
 
 
