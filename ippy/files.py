@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -34,7 +35,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.chmod(0o644)  # a temporary file is readable by its owner alone
-        beside.replace(path)
+        _rename(beside, path)
     except BaseException as error:
         beside.unlink(missing_ok=True)
         cause = error.__context__ if isinstance(error, RuntimeError) else error  # as torch.save's
@@ -42,6 +43,17 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             told = f"{cause.strerror}; nothing was written, and what was there before is whole"
             raise OSError(cause.errno, told, str(path)) from error
         raise
+
+
+def _rename(beside: Path, path: Path) -> None:
+    """Rename; Windows refuses while another process, a virus scanner say, has the target open."""
+    for wait in (0.01, 0.1, 1):  # seconds
+        try:
+            beside.replace(path)
+            return
+        except PermissionError:
+            time.sleep(wait)
+    beside.replace(path)
 
 
 def remove_leftovers(path: Path) -> None:

@@ -86,7 +86,8 @@ def remedy(path: Path) -> str:
                 return f"Restore it with `git checkout -- weights/{MANIFEST}`."
             if path.stem in NAMES:
                 return (
-                    f"Restore it with `git checkout -- weights/{path.name}`, or train it with "
+                    f"Restore it with `git checkout -- weights/{path.name}` (all of them and "
+                    "their manifest: `git checkout -- weights`), or train it with "
                     f"`python -m ippy train {path.stem}`."
                 )
     if path.name == MANIFEST:

@@ -257,7 +257,9 @@ def test_skipping_bad_files_lists_them_and_keeps_the_rest(tmp_path):
 
     for path in kept.paths:
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"no slice in .* can be read; the first is .*0\.png: it is empty"):
+    with pytest.raises(
+        ValueError, match=r"no slice in .* can be read; the first is .*0\.png: it is empty"
+    ):
         MayoDataset(tmp_path, skip_bad=True)
 
 
