@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 LAYERS = [
-    "paths", "files", "device", "operators", "noise", "problem", "phantoms", "data", "models",
+    "paths", "files", "device", "operators", "noise", "problem", "phantoms", "data", "dicom",
+    "models",
     "features", "losses", "metrics", "checkpoints", "training", "evaluation", "pretraining",
     "plotting", "exercises", "__main__",
 ]  # fmt: skip
