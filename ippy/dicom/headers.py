@@ -138,12 +138,9 @@ def _slice(path: Path, header: Dataset) -> Slice:
         warnings.simplefilter("ignore")
         _check_kind(header)
         instance, series = _text(header, "SOPInstanceUID"), _text(header, "SeriesInstanceUID")
-        rows, columns = _integer(header, "Rows"), _integer(header, "Columns")
         slope = _floats(header, "RescaleSlope", 1)
         if not instance or not series:
             raise LeftOutError("no SOPInstanceUID or no SeriesInstanceUID")
-        if not rows or not columns:
-            raise LeftOutError("no number of rows or columns")
         if slope in (None, (0.0,)) or _floats(header, "RescaleIntercept", 1) is None:
             raise LeftOutError("no rescale slope and intercept, so no Hounsfield units")
         number = _integer(header, "InstanceNumber")
@@ -162,7 +159,7 @@ def _slice(path: Path, header: Dataset) -> Slice:
             number=number,
             position=position,
             orientation=orientation,
-            shape=(rows, columns),
+            shape=(_integer(header, "Rows"), _integer(header, "Columns")),
             spacing=_floats(header, "PixelSpacing", 2),
             thickness=thickness[0] if thickness else None,
         )
@@ -175,18 +172,20 @@ def _check_kind(header: Dataset) -> None:
     modality = _text(header, "Modality").upper()
     if kind == DICOMDIR:
         raise LeftOutError("a DICOMDIR, which is an index and no image")
-    if kind in MULTI_FRAME_CT or (_integer(header, "NumberOfFrames") or 1) > 1:
-        raise LeftOutError("a multi-frame file; split it into single frames first")
-    if kind not in (CT_IMAGE, "") or modality not in ("CT", "" if kind else "CT"):
+    if kind not in (CT_IMAGE, *MULTI_FRAME_CT, "") or modality not in ("CT", "" if kind else "CT"):
         raise LeftOutError("not a CT image")
+    if kind in MULTI_FRAME_CT or (_integer(header, "NumberOfFrames") or 1) > 1:
+        raise LeftOutError("a multi-frame CT; convert it to one file a slice first")
     if DETECTOR_ROWS in header:
         raise LeftOutError("a raw projection, not a slice")
     if "LOCALIZER" in _text(header, "ImageType").upper():
         raise LeftOutError("a localiser image")
     if _text(header, "BurnedInAnnotation").upper() == "YES":
         raise LeftOutError("an image with text burned in, which may be a name")
-    colour = not _text(header, "PhotometricInterpretation").upper().startswith("MONOCHROME")
-    if colour or _integer(header, "SamplesPerPixel") not in (None, 1):
+    display = _text(header, "PhotometricInterpretation").upper()
+    if not (display and _integer(header, "Rows") and _integer(header, "Columns")):
+        raise LeftOutError("no rows, columns or photometric interpretation")
+    if not display.startswith("MONOCHROME") or _integer(header, "SamplesPerPixel") not in (None, 1):
         raise LeftOutError("not a greyscale image")
     if _text(header, "RescaleType").upper() not in ("HU", "US", ""):  # US: unspecified
         raise LeftOutError("values that are not Hounsfield units")

@@ -153,14 +153,20 @@ def _arrange(slices: list[Slice], left_out: dict[Path, str]) -> list[Series]:
 
 
 def _alike(slices: list[Slice], left_out: dict[Path, str]) -> list[Slice]:
-    """Return the slices of the commonest size and orientation."""
-    kinds = {s.path: (s.shape, s.orientation and tuple(np.round(_normal(s), 2))) for s in slices}
-    if not kinds:
-        return []
-    common = max(Counter(kinds.values()).items(), key=lambda item: (item[1], str(item[0])))[0]
+    """Return the slices of the commonest size and, where it is given, orientation."""
+    shape = _commonest(s.shape for s in slices)
+    normals = {s.path: s.orientation and tuple(np.round(_normal(s), 2)) for s in slices}
+    normal = _commonest(normals[s.path] for s in slices if s.shape == shape and s.orientation)
+    kept = [s for s in slices if s.shape == shape and normals[s.path] in (normal, None)]
     odd = "another size or orientation than the rest of its series"
-    left_out |= {path: odd for path, kind in kinds.items() if kind != common}
-    return [s for s in slices if kinds[s.path] == common]
+    left_out |= dict.fromkeys({s.path for s in slices} - {s.path for s in kept}, odd)
+    return kept
+
+
+def _commonest(values: Iterable[tuple]) -> tuple | None:
+    """Return the value that occurs most; of several the greatest, so that it is always the same."""
+    counts = Counter(values)
+    return max(counts, key=lambda value: (counts[value], value), default=None)
 
 
 def _number(one: Slice) -> float:
