@@ -137,15 +137,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _import(asked: argparse.Namespace) -> None:
-    manifest = import_dicom(
-        asked.source,
-        asked.target,
-        window=tuple(asked.window),
-        test_fraction=asked.test_fraction,
-        seed=asked.seed,
-        series=asked.series,
-        report=asked.report,
-    )
+    try:
+        manifest = import_dicom(
+            asked.source,
+            asked.target,
+            window=tuple(asked.window),
+            test_fraction=asked.test_fraction,
+            seed=asked.seed,
+            series=asked.series,
+            report=asked.report,
+        )
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on where this one stopped", file=sys.stderr)
+        sys.exit(130)
     print(summary(manifest, asked.target))
 
 

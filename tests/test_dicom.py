@@ -19,6 +19,7 @@ from ippy import data
 from ippy.__main__ import main
 from ippy.data import MayoDataset, prepare_mayo
 from ippy.dicom import import_dicom, importing
+from ippy.dicom.headers import LeftOutError
 from ippy.dicom.pixels import grey_levels, hounsfield
 
 pydicom = pytest.importorskip("pydicom", reason='needs python -m pip install -e ".[dicom]"')
@@ -210,8 +211,20 @@ def test_without_positions_the_instance_number_orders(tmp_path, capsys, missing,
     np.testing.assert_allclose(means, [-99.5, 0.5, 100.5, 200.5], atol=0.5)
 
 
+def test_a_slice_with_no_number_cannot_be_ordered_by_it(tmp_path):
+    scan(tmp_path / "scans")
+    ct(tmp_path / "scans" / "x", number=9, z=9.0, ImagePositionPatient=None)
+    ct(tmp_path / "scans" / "y", number=8, z=8.0, InstanceNumber=None)
+    manifest = run(tmp_path / "scans", tmp_path / "out", report=tmp_path / "report.csv")
+    assert manifest["patients"]["P001"]["order"] == "instance number"
+    assert len(images(tmp_path / "out")) == 4
+    assert 'y,"no instance number, in a series' in (tmp_path / "report.csv").read_text()
+
+
 LEFT_OUT = {
     "localiser": ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "a localiser image"),
+    "protocol": ({"ImageType": ["DERIVED", "SECONDARY", "CT_SOM5 PROT"]}, "a page of text"),
+    "too large": ({"Rows": 60000, "Columns": 60000}, "more than 4096 rows or columns"),
     "mr": ({"SOPClassUID": uid.MRImageStorage, "Modality": "MR"}, "not a CT image"),
     "capture": ({"SOPClassUID": uid.SecondaryCaptureImageStorage}, "not a CT image"),
     "modality": ({"Modality": "MR"}, "not a CT image"),
@@ -229,7 +242,10 @@ LEFT_OUT = {
     "no order": ({"ImagePositionPatient": None, "InstanceNumber": None}, "neither position"),
     "no pixels": ({"PixelData": None}, "pixels that cannot be decoded"),
     "few pixels": ({"PixelData": bytes(40)}, "pixels that cannot be decoded"),
-    "another size": ({"hu": np.zeros((20, 20))}, "another size or orientation"),
+    "another size": (
+        {"hu": np.zeros((20, 20)), "ImagePositionPatient": None},
+        "another size or orientation",
+    ),
     "another tilt": ({"ImageOrientationPatient": [1, 0, 0, 0, 0.8, 0.6]}, "another size or"),
     "coronal": (
         {"ImageOrientationPatient": [1, 0, 0, 0, 0, -1], "series": "C"},
@@ -295,6 +311,7 @@ def test_the_rest_of_a_mixed_folder_is_imported(mixed):
     assert reasons.items() <= report.items()
     assert not report["left/damaged header"].endswith(".png")
     assert sum(manifest["left_out"].values()) == len(report) - 6
+    assert manifest["patients"]["P001"]["order"] == "position"
     assert manifest["patients"]["P001"]["other_series"] == [{"slices": 1, "thickness_mm": 3.0}]
 
 
@@ -349,6 +366,9 @@ def test_compressed_slices_have_the_same_pixels(tmp_path, syntax, written):
     expected = hounsfield(Path(plain).read_bytes())
     assert expected.std() > 100
     np.testing.assert_allclose(only(tmp_path / "out"), expected, atol=0.1)
+    content = (tmp_path / "scans" / "one").read_bytes()
+    with pytest.raises(LeftOutError, match="pixels that cannot be decoded"):
+        hounsfield(content[: len(content) * 9 // 10])
 
 
 @pytest.mark.parametrize("syntax", [uid.DeflatedExplicitVRLittleEndian, uid.ImplicitVRLittleEndian])

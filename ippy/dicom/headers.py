@@ -21,6 +21,7 @@ DICOMDIR = "1.2.840.10008.1.3.10"
 # Raw projections of the DICOM-CT-PD format pass for CT images but for this private tag
 # (Chen et al., Med. Phys. 48, 2021, doi:10.1002/mp.14594).
 DETECTOR_ROWS = 0x70291010
+MAX_SIDE = 4096  # no CT is larger; a damaged number could ask for all the memory there is
 TAGS = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber",
     "SeriesDescription", "PatientID", "PatientName", "Modality", "ImageType", "InstanceNumber",
@@ -178,13 +179,19 @@ def _check_kind(header: Dataset) -> None:
         raise LeftOutError("a multi-frame CT; convert it to one file a slice first")
     if DETECTOR_ROWS in header:
         raise LeftOutError("a raw projection, not a slice")
-    if "LOCALIZER" in _text(header, "ImageType").upper():
+    image_type = _text(header, "ImageType").upper()
+    if "LOCALIZER" in image_type:
         raise LeftOutError("a localiser image")
+    if "SCREEN SAVE" in image_type or " PROT" in image_type:  # the latter is CT_SOM5 PROT
+        raise LeftOutError("a page of text, which may hold a name")
     if _text(header, "BurnedInAnnotation").upper() == "YES":
         raise LeftOutError("an image with text burned in, which may be a name")
     display = _text(header, "PhotometricInterpretation").upper()
-    if not (display and _integer(header, "Rows") and _integer(header, "Columns")):
+    rows, columns = _integer(header, "Rows"), _integer(header, "Columns")
+    if not (display and rows and columns):
         raise LeftOutError("no rows, columns or photometric interpretation")
+    if max(rows, columns) > MAX_SIDE:
+        raise LeftOutError(f"more than {MAX_SIDE} rows or columns")
     if not display.startswith("MONOCHROME") or _integer(header, "SamplesPerPixel") not in (None, 1):
         raise LeftOutError("not a greyscale image")
     if _text(header, "RescaleType").upper() not in ("HU", "US", ""):  # US: unspecified

@@ -107,17 +107,18 @@ def import_dicom(
     if old.get("plan") != manifest["plan"]:
         write_manifest(target, manifest)
     origins = _write_slices(target, jobs, window, left_out, progress)
-    results = {one.path: name for name, one in jobs if name in origins}
+    if origins:
+        manifest |= {
+            "complete": True,
+            "patients": {p.name: record(p, origins) for p in patients},
+            "left_out": dict(Counter(left_out.values()).most_common()),
+        }
+        write_manifest(target, manifest)
     if report is not None:
+        results = {one.path: name for name, one in jobs if name in origins}
         _write_report(report, source, files, results | left_out)
     if not origins:
         raise ValueError(f"no slice in {source} could be read{_because(left_out.values())}")
-    manifest |= {
-        "complete": True,
-        "patients": {p.name: record(p, origins) for p in patients},
-        "left_out": dict(Counter(left_out.values()).most_common()),
-    }
-    write_manifest(target, manifest)
     return manifest
 
 

@@ -78,7 +78,7 @@ def plan(
     for key, series_of in _patients(_once(slices, left_out)).items():
         usable = []
         for one in series_of:
-            if series.lower() in one[0].description:
+            if any(series.lower() in s.description for s in one):
                 usable += _arrange(one, left_out)
             else:
                 left_out |= {s.path: "a series with another description" for s in one}
@@ -124,9 +124,8 @@ def _patients(slices: list[Slice]) -> dict[str, list[list[Slice]]]:
         return node
 
     for one in slices:
-        for (
-            node
-        ) in one.identity:  # the least node of a patient, its ID if there is one, is the root
+        for node in one.identity:
+            # The least becomes the root, so that a patient is known by the ID if there is one.
             low, high = sorted((root(one.identity[0]), root(node)))
             parent[high] = low
     found: dict[str, dict[str, list[Slice]]] = defaultdict(lambda: defaultdict(list))
@@ -138,18 +137,18 @@ def _patients(slices: list[Slice]) -> dict[str, list[list[Slice]]]:
 
 def _arrange(slices: list[Slice], left_out: dict[Path, str]) -> list[Series]:
     """Return a series in order, without the slices that do not belong; none if it is not axial."""
-    order = "position" if all(s.position and s.orientation for s in slices) else "instance number"
-    if order == "instance number":
-        missing = "no instance number, in a series where some positions are missing"
-        left_out |= {s.path: missing for s in slices if s.number is None}
-        slices = [s for s in slices if s.number is not None]
     kept = _alike(slices, left_out)
-    if kept and kept[0].orientation and abs(_normal(kept[0])[2]) < AXIAL:
+    if any(s.orientation and abs(_normal(s)[2]) < AXIAL for s in kept):
         left_out |= {s.path: "a series that is not axial" for s in kept}
         return []
-    depth = _depth if order == "position" else lambda _: 0.0
-    kept.sort(key=lambda s: (depth(s), _number(s), s.instance))
-    return [Series(kept, order)] if kept else []
+    if all(s.position and s.orientation for s in kept):
+        kept.sort(key=lambda s: (_depth(s), _number(s), s.instance))
+        return [Series(kept, "position")]
+    missing = "no instance number, in a series where some positions are missing"
+    left_out |= {s.path: missing for s in kept if s.number is None}
+    kept = [s for s in kept if s.number is not None]
+    kept.sort(key=lambda s: (s.number, s.instance))
+    return [Series(kept, "instance number")] if kept else []
 
 
 def _alike(slices: list[Slice], left_out: dict[Path, str]) -> list[Slice]:
