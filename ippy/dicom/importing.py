@@ -8,7 +8,8 @@ import importlib.util
 import io
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,7 @@ def import_dicom(
             of another origin.
     """
     source, target = Path(source), Path(target)
+    report = None if report is None else Path(report)
     _check(source, target, window, test_fraction, report)
     old = read_manifest(target)
     files = files_below(source)
@@ -138,7 +140,7 @@ def _check(
         raise FileNotFoundError(f"no folder {source}: expected a folder of DICOM files.")
     if target.exists() and not target.is_dir():
         raise ValueError(f"{target} is a file: expected a folder to write to, as Mayo.")
-    if not (all(map(math.isfinite, window)) and window[1] > 0):
+    if not (len(window) == 2 and all(map(math.isfinite, window)) and window[1] > 0):
         raise ValueError(f"the window is {window}: expected a centre and a width above 0, in HU.")
     if not 0 <= test_fraction <= 1:
         raise ValueError(f"the test fraction is {test_fraction}: expected 0 to 1, as 0.2.")
@@ -160,16 +162,17 @@ def _jobs(patients: list[Patient]) -> Iterator[tuple[str, Slice]]:
 
 def _check_target(target: Path, names: list[str], old: dict[str, Any], state: str) -> None:
     """Raise ``ValueError`` if the target holds slices that this import did not make."""
-    splits = ["test", "train"] if old else sorted({name.split("/")[0] for name in names})
+    same = old.get("plan") == state
+    splits = {"test", "train"} if old and not same else {name.split("/")[0] for name in names}
     there = {p.relative_to(target).as_posix() for s in splits for p in target.glob(f"{s}/*/*.png")}
-    others = there - set(names) if old.get("plan") == state else there
+    others = there - set(names) if same else there
     if others:
-        kind = "slices of an earlier import from other scans or with other options"
-        if not old:
-            kind = "slices that were not imported"
-            if (target / GENERATED).is_file():
-                kind += ", such as the generated ones"
-        folders = " and ".join(str(target / split) for split in splits)
+        kind = "slices that were not imported"
+        if old and not same:
+            kind = "slices of an earlier import, from other scans or with other options"
+        elif (target / GENERATED).is_file():
+            kind += ", such as the generated ones"
+        folders = " and ".join(str(target / split) for split in sorted(splits))
         raise ValueError(
             f"{target} holds {kind}, as {min(others)}: nothing was changed. Give another target, "
             f"or move {folders} away (and {target / MANIFEST}, if it is there) and import again."
@@ -199,7 +202,9 @@ def _write_slices(
                 left_out[one.path] = str(error)
                 continue
             image = Image.fromarray(grey_levels(values, centre=window[0], width=window[1]))
-            write_atomically(path, lambda file, image=image: image.save(file, format="PNG"))
+            # A higher level makes 16 bits of noise no smaller, only slower.
+            save = partial(image.save, format="PNG", compress_level=3)
+            write_atomically(path, save)
         origins[name] = hashlib.sha256(content).hexdigest()
     for folder in {(target / name).parent for name, _ in jobs}:
         for half in folder.glob(".*.png.*"):  # what a killed run had begun
@@ -207,7 +212,7 @@ def _write_slices(
     return origins
 
 
-def _because(reasons: Any) -> str:
+def _because(reasons: Iterable[str]) -> str:
     counts = Counter(reasons).most_common(3)
     return "".join(f", {count} left out as {reason!r}" for reason, count in counts)
 
