@@ -181,6 +181,18 @@ def test_padding_becomes_air(tmp_path, padding, signed, marked):
     np.testing.assert_allclose(image.ravel()[len(marked) :], 60, atol=0.1)
 
 
+def test_padding_written_without_its_sign_is_known(tmp_path):
+    pixels = stored(np.full(SHAPE, 60), signed=True)
+    pixels[0, 0] = -2000
+    path = ct(tmp_path / "a", PixelData=pixels.tobytes(), PixelRepresentation=1)
+    dataset = pydicom.dcmread(path)
+    dataset.add_new("PixelPaddingValue", "US", 63536)  # -2000 in sixteen bits
+    dataset.save_as(path)
+    values = hounsfield(path.read_bytes())
+    assert values[0, 0] == -1000
+    assert (values.ravel()[1:] == 60).all()
+
+
 def test_unused_bits_are_not_part_of_the_value(tmp_path):
     pixels = stored(np.full(SHAPE, 60)) | 0xF000  # an old overlay above twelve stored bits
     ct(tmp_path / "scans" / "a", PixelData=pixels.tobytes(), BitsStored=12, HighBit=11)

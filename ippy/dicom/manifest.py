@@ -89,8 +89,8 @@ def summary(manifest: dict[str, Any], target: Path) -> str:
     lines = []
     for split in ("train", "test"):
         counts = [len(p["slices"]) for p in patients.values() if p["split"] == split]
-        people = "1 patient" if len(counts) == 1 else f"{len(counts)} patients"
-        lines.append(f"{target / split}: {people}, {sum(counts)} slices")
+        people, slices = _many(len(counts), "patient"), _many(sum(counts), "slice")
+        lines.append(f"{target / split}: {people}, {slices}")
     centre, width = manifest["window_hu"]["centre"], manifest["window_hu"]["width"]
     lines.append(
         f"Window: {centre - width / 2:g} HU is black and {centre + width / 2:g} HU white, 16 bits."
@@ -103,6 +103,12 @@ def summary(manifest: dict[str, Any], target: Path) -> str:
     if numbered := [name for name, p in patients.items() if p["order"] != "position"]:
         lines.append(f"Ordered by instance number, for want of positions: {', '.join(numbered)}")
     if left_out := manifest["left_out"]:
-        lines.append(f"Left out {sum(left_out.values())} files (--report FILE says which):")
+        lines.append(
+            f"Left out {_many(sum(left_out.values()), 'file')} (--report FILE says which):"
+        )
         lines += [f"{count:7d}  {reason}" for reason, count in left_out.items()]
     return "\n".join(lines)
+
+
+def _many(count: int, name: str) -> str:
+    return f"{count} {name}" if count == 1 else f"{count} {name}s"
