@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 LAYERS = [
-    "paths", "files", "device", "operators", "noise", "problem", "phantoms", "data", "models",
-    "classical", "features", "losses", "metrics", "checkpoints", "training", "evaluation", "pretraining",
+    "paths", "files", "device", "operators", "noise", "problem", "phantoms", "data", "dicom",
+    "models", "classical", "features", "losses", "metrics", "checkpoints", "optimizer", "training",
+    "evaluation", "pretraining",
     "plotting", "exercises", "__main__",
 ]  # fmt: skip
 
