@@ -11,8 +11,9 @@ import pytest
 
 LAYERS = [
     "paths", "files", "device", "operators", "noise", "problem", "phantoms", "slices", "data",
-    "models", "features", "losses", "metrics", "manifest", "checkpoints", "training",
-    "evaluation", "pretraining", "plotting", "exercises", "__main__",
+    "dicom", "models", "classical", "features", "losses", "metrics", "manifest", "checkpoints",
+    "optimizer", "training", "evaluation", "pretraining",
+    "plotting", "exercises", "__main__",
 ]  # fmt: skip
 
 
