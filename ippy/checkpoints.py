@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ippy.manifest import MANIFEST, name_of, read_manifest, remedy, write_recorded
 from ippy.models import build
-from ippy.paths import weights_dir
+from ippy.paths import as_path, weights_dir
 
 __all__ = ["load_checkpoint", "read_manifest", "save_checkpoint"]
 
@@ -43,7 +43,7 @@ def save_checkpoint(
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is a {type(model).__name__}; expected a torch.nn.Module")
-    path = Path(path)
+    path = as_path(path, "path")
     if path.is_dir():
         raise ValueError(f"{path} is a folder; expected the file to write, e.g. {path}/model.pth")
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
@@ -92,7 +92,7 @@ def load_checkpoint(
         if not isinstance(model, str):
             raise ValueError(f"a {type(model).__name__} was given without a path; say which file")
         path = weights_dir() / f"{model}.pth"
-    path = Path(path)
+    path = as_path(path, "path")
     module.load_state_dict(_fitted(_read(path), module, path))
     try:
         return module.to(device).eval()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from torchvision.transforms.functional import center_crop, resize
 from tqdm import tqdm
 
 from ippy.files import write_atomically
-from ippy.paths import data_dir
+from ippy.paths import as_path, data_dir
 from ippy.phantoms import VERSION, generate_slice
 from ippy.slices import find_faults, find_slices, is_slice, read_slice
 
@@ -35,6 +36,13 @@ PLAN: dict[str, dict[str, int]] = {
 }
 # Of the pixels of all these slices: what the shipped weights were trained and tested on.
 SHA256 = "2c2aa4cc159ed8ec3597467d5efd321673f124db2a7c2bc458aa754e55e306a2"
+
+
+def _check_integer(name: str, value: int, least: int, most: int) -> None:
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}; expected an integer")
+    if not least <= value <= most:
+        raise ValueError(f"{name} is {value}; expected {least} to {most}")
 
 
 def _make(job: Job) -> None:
@@ -129,9 +137,14 @@ def prepare_mayo(
         The data folder.
 
     Raises:
-        ValueError: The manifest is there but cannot be read.
+        ValueError: The manifest is there but cannot be read, or a number is out of range.
+        TypeError: A number is not an integer, or the folder no path.
+        OSError: The disk is full or the folder can't be written. Prepared again later, it goes on.
     """
-    root = data_dir() if data_path is None else Path(data_path)
+    _check_integer("seed", seed, 0, 2**63)
+    if workers is not None:
+        _check_integer("workers", workers, 1, 64)
+    root = data_dir() if data_path is None else as_path(data_path, "data_path")
     manifest = _read_manifest(root)
     made = {job[0] for job in _jobs(root, 0, manifest.get("slices", {}))}
     plan = {}
@@ -190,7 +203,7 @@ class MayoDataset(Dataset[torch.Tensor]):
     Raises:
         FileNotFoundError: There is no such folder, or no slice in it.
         ValueError: A number is out of range, a folder can't be listed, or no slice can be read.
-        TypeError: A number is not an integer.
+        TypeError: A number is not an integer, or ``data_path`` no path.
     """
 
     def __init__(
@@ -201,14 +214,9 @@ class MayoDataset(Dataset[torch.Tensor]):
         cache_bytes: int = 1 << 30,
         skip_bad: bool = False,
     ) -> None:
-        for name, value in (("data_shape", data_shape), ("cache_bytes", cache_bytes)):
-            if not isinstance(value, int):
-                raise TypeError(f"{name} is {value!r}: expected an integer")
-        if not 1 <= data_shape <= 4096:
-            raise ValueError(f"data_shape is {data_shape}: expected 1 to 4096 pixels, as 256")
-        if cache_bytes < 0:
-            raise ValueError(f"cache_bytes is {cache_bytes}: expected 0 or more")
-        root = Path(data_path)
+        _check_integer("data_shape", data_shape, 1, 4096)
+        _check_integer("cache_bytes", cache_bytes, 0, 2**63)
+        root = as_path(data_path, "data_path")
         mend = "Run `python -m ippy prepare` to generate slices, or give another folder."
         if not root.is_dir():
             raise FileNotFoundError(f"no folder {root}: expected <patient>/*.png in it. {mend}")

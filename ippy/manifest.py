@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from ippy.files import remove_leftovers, write_atomically
 from ippy.models import NAMES
-from ippy.paths import weights_dir
+from ippy.paths import as_path, weights_dir
 
 MANIFEST = "manifest.json"
 LOCK = f".{MANIFEST}.lock"
@@ -28,7 +28,7 @@ def read_manifest(folder: str | Path | None = None) -> dict[str, dict[str, Any]]
     Raises:
         ValueError: The manifest is damaged, or is another program's file.
     """
-    path = (weights_dir() if folder is None else Path(folder)) / MANIFEST
+    path = (weights_dir() if folder is None else as_path(folder, "folder")) / MANIFEST
     if not path.is_file():
         return {}
     try:

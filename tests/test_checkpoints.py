@@ -441,6 +441,11 @@ def test_requests_that_make_no_sense_are_explained(cnn):
         load_checkpoint(3)
     with pytest.raises(TypeError, match="model is a OrderedDict"):
         save_checkpoint(model.state_dict(), path)
+    for use in (lambda: load_checkpoint("CNN", 7), lambda: save_checkpoint(model, 7)):
+        with pytest.raises(TypeError, match="path is 7; expected a path"):
+            use()
+    with pytest.raises(TypeError, match="folder is 7; expected a path"):
+        read_manifest(7)
     with pytest.raises(ValueError, match="is a folder"):
         save_checkpoint(model, path.parent)
     with pytest.raises(ValueError, match="device 'gpu'"):

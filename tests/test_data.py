@@ -251,6 +251,24 @@ def test_a_damaged_manifest_is_named_and_deletes_nothing(tmp_path, content):
     assert mine.exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        ({"seed": -1}, ValueError, "seed is -1; expected 0 to"),
+        ({"seed": "2024"}, TypeError, "seed is '2024'; expected an integer"),
+        ({"workers": 0}, ValueError, "workers is 0; expected 1 to"),
+        ({"data_path": 7}, TypeError, "data_path is 7; expected a path"),
+    ],
+)
+def test_a_request_that_makes_no_sense_leaves_the_slices(tiny, arguments, error, says):
+    root, made = tiny
+    before = {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    with pytest.raises(error, match=says):
+        prepare_mayo(**{"data_path": root} | arguments, progress=False)
+    assert before == {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    assert made == []
+
+
 def test_a_slice_that_was_cut_short_while_preparing_is_named(tiny):
     root, _ = tiny
     whole = json.loads((root / "manifest.json").read_text())

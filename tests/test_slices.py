@@ -273,6 +273,8 @@ def test_slices_beside_the_patients_are_pointed_out(tmp_path):
     ("arguments", "error", "says"),
     [
         ({"data_shape": 0}, ValueError, "data_shape is 0"),
+        ({"data_shape": True}, TypeError, "data_shape is True"),
+        ({"data_path": 7}, TypeError, "data_path is 7; expected a path"),
         ({"data_shape": 10**9}, ValueError, "data_shape is 1000000000"),
         ({"data_shape": 25.6}, TypeError, r"data_shape is 25\.6"),
         ({"cache_bytes": -1}, ValueError, "cache_bytes is -1"),
@@ -282,4 +284,5 @@ def test_slices_beside_the_patients_are_pointed_out(tmp_path):
 def test_numbers_out_of_range_are_named(tmp_path, arguments, error, says):
     put(tmp_path / "P" / "0.png")
     with pytest.raises(error, match=says):
-        MayoDataset(tmp_path, **arguments)
+        MayoDataset(**{"data_path": tmp_path} | arguments)
+    assert len(MayoDataset(tmp_path, np.int64(8))) == 1
