@@ -113,6 +113,11 @@ def parser() -> argparse.ArgumentParser:
         help="a folder of <patient>/<n>.png (default: the course's Mayo/test)",
     )
     score.add_argument("--first", type=int, default=None, metavar="N", help="only N slices")
+    score.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="read every file once before, list those that can't be read, and go on without them",
+    )
     return top
 
 
@@ -129,7 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
             case "train":
                 _train(NAMES if asked.all else asked.names, asked.output)
             case "evaluate":
-                _evaluate(asked.data or data_dir() / "test", asked.first)
+                _evaluate(asked.data or data_dir() / "test", asked.first, asked.skip_bad)
     except (ValueError, ModuleNotFoundError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -164,8 +169,15 @@ def _train(names: list[str] | tuple[str, ...], folder: Path | None) -> None:
         pretrain(name, folder=folder)
 
 
-def _evaluate(folder: Path, first: int | None) -> None:
-    images = MayoDataset(folder, cache_bytes=0)
+def _evaluate(folder: Path, first: int | None, skip_bad: bool) -> None:
+    images = MayoDataset(folder, cache_bytes=0, skip_bad=skip_bad)
+    if images.skipped:
+        left_out = (
+            f"Skipped {len(images.skipped)}, which can't be read; {len(images)} slices are left"
+        )
+        print(f"{left_out}:", file=sys.stderr)
+        for fault in images.skipped.values():
+            print(f"  {fault}", file=sys.stderr)
     models = {}
     for name in NAMES:
         try:

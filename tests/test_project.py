@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 LAYERS = [
-    "paths", "files", "device", "operators", "noise", "problem", "phantoms", "data", "dicom",
-    "models", "classical", "features", "losses", "metrics", "checkpoints", "optimizer", "training",
-    "evaluation", "pretraining",
+    "paths", "files", "device", "operators", "noise", "problem", "phantoms", "slices", "data",
+    "dicom", "models", "classical", "features", "losses", "metrics", "manifest", "checkpoints",
+    "optimizer", "training", "evaluation", "pretraining",
     "plotting", "exercises", "__main__",
 ]  # fmt: skip
 
