@@ -8,7 +8,6 @@ from torch import Tensor
 
 from ippy.classical import Tikhonov, TotalVariation, transfer
 from ippy.metrics import psnr
-from ippy.operators import Blurring
 from ippy.phantoms import generate_slice
 from ippy.problem import motion_deblurring
 
