@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,8 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     folder = parser.parse_args(arguments).folder.resolve()
     write_sources(ROOT, folder)
-    command = [sys.executable, "-m", "jupyter_book", "build", str(folder)]
-    result = subprocess.run([*command, "--all", "-n", "-W", "--keep-going"], check=False)
+    builder = shutil.which("jupyter-book", path=sysconfig.get_path("scripts")) or "jupyter-book"
+    command = [builder, "build", str(folder), "--all", "-n", "-W", "--keep-going"]
+    result = subprocess.run(command, check=False)
     if result.returncode == 0:
         print("Open", (folder / "_build" / "html" / "index.html").as_uri())
     return result.returncode

@@ -80,7 +80,7 @@ def as_number(answer: object, unit: str = "") -> float:
     """Return an answer as a float: a Python, NumPy or PyTorch number."""
     if answer is Ellipsis or answer is None:
         raise Unanswered
-    if isinstance(answer, Tensor) and answer.numel() == 1 and not answer.is_complex():
+    if hasattr(answer, "item") and math.prod(getattr(answer, "shape", ())) == 1:
         answer = answer.item()
     if isinstance(answer, bool) or not isinstance(answer, numbers.Real):
         in_unit = f" (in {unit}, without writing the unit)" if unit else ""

@@ -50,7 +50,7 @@ def judge_patchify(answer: Callable[[Tensor, int], Tensor]) -> None:
 
 def judge_unpatchify(answer: Callable[[Tensor, int, tuple[int, int]], Tensor]) -> None:
     """(B, N, C*P*P) -> images (B, C, H, W), the inverse of patchify."""
-    for B, C, H_p, W_p, P in ((2, 1, 3, 3, 4), (2, 3, 2, 4, 5)):
+    for B, C, H_p, W_p, P in ((2, 3, 2, 4, 5), (2, 1, 3, 3, 4)):
         patches = fresh(B, H_p * W_p, C * P * P)
         laid = patches.reshape(B, H_p, W_p, C, P, P)
         shape = (B, C, H_p * P, W_p * P)
