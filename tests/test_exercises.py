@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ippy import exercises
 from ippy.exercises import EXERCISES, Feedback, calling, check, judge
 from ippy.models.vit import patchify
+from ippy.operators import LinearOperator
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 
@@ -126,7 +128,7 @@ def forgets(x: Tensor, P: int) -> None:
         (lambda x, P: patchify(x, P).detach(), "no gradient flows back"),
         (lambda x, P: torch.from_numpy(patchify(x, P).detach().numpy()), "no gradient flows back"),
         (lambda x, P: patchify(x, P).double(), "torch.float64"),
-        (lambda x, P: patchify(x, P).numpy(), "type `ndarray`"),
+        (lambda x, P: patchify(x, P).numpy(), "type `numpy.ndarray`"),
         (lambda x, P: (patchify(x, P), P), "type `tuple`"),
         (lambda x, P: patchify(x, P) * math.nan, "NaN"),
         (lambda x, P: patchify(x, P) * 1j, "complex"),
@@ -135,13 +137,28 @@ def forgets(x: Tensor, P: int) -> None:
         (lambda x, P: 3 * patchify(x, P), "constant factor"),
         (lambda x, P: -patchify(x, P), "wrong sign"),
         (lambda x, P: patchify(x, P) + 1, "added everywhere"),
-        (lambda x, P: patchify(x[:1].expand_as(x), P), "the numbers are not"),
+        (lambda x, P: patchify(x[:1].expand_as(x), P), "right for the first image"),
+        (lambda x, P: patchify(x.square(), P), "the numbers are not"),
     ],
 )
 def test_what_goes_wrong_is_explained(answer: Callable, words: str) -> None:
     feedback = judge("patchify", answer)
     assert feedback.verdict == "wrong"
     assert words in feedback.text
+
+
+def test_a_wrong_border_is_seen() -> None:
+    def rolled(x: Tensor, y: Tensor, K: LinearOperator, t: float) -> Tensor:
+        """Like the right step, but as if the images went on periodically."""
+        wide = F.pad(x, (8, 8, 8, 8), mode="circular")
+        inside = K(wide)[..., 8:-8, 8:-8] - y
+        return x - t * K.T(F.pad(inside, (8, 8, 8, 8), mode="circular"))[..., 8:-8, 8:-8]
+
+    assert "wrong near the border" in judge("data-step", rolled).text
+
+
+def test_a_wrong_number_from_code_is_not_right() -> None:
+    assert judge("l1", lambda a, b: (a - b).abs().max()).verdict == "wrong"
 
 
 def test_an_endless_loop_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,9 @@ def judge_attention(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
                 "You scale by the number of tokens; the scale depends on the length of a query.": (
                     (scores / math.sqrt(M)).softmax(-1) @ V
                 ),
+                "You scale by the number of heads; the scale depends on the length of a query.": (
+                    (scores / math.sqrt(heads)).softmax(-1) @ V
+                ),
                 "The softmax is missing: the scores themselves are used as weights.": scaled @ V,
                 "These are the weights. The answer is the mean of the values with these weights.": (
                     scaled.softmax(-1)

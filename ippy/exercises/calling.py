@@ -75,8 +75,14 @@ def call(answer: Callable[..., Any], **inputs: Any) -> Any:
     return result
 
 
+def type_name(value: Any) -> str:
+    """Return the name of a value's type, with its package where it is not Python's own."""
+    cls = type(value)
+    return cls.__name__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__name__}"
+
+
 def _kind(value: Any) -> str:
-    return "a tensor" if isinstance(value, Tensor) else f"of type `{type(value).__name__}`"
+    return "a tensor" if isinstance(value, Tensor) else f"of type `{type_name(value)}`"
 
 
 def _is_empty(answer: Callable[..., Any]) -> bool:
@@ -92,13 +98,13 @@ def _explain(answer: Callable[..., Any], error: Exception, inputs: dict[str, Any
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
     line = linecache.getline(file, frames[-1].lineno or 0).strip() if frames and file else ""
     where = f"at the line `{line}`, with" if line else "with"
-    message = (str(error).strip().splitlines() or ["no message"])[0][:200]
+    message = " ".join(line.strip() for line in str(error).strip().splitlines()[:2])[:300]
     shapes = [
         f"`{name}` of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"`{name}`"
         for name, value in inputs.items()
     ]
     given = f"(It was given {_list(shapes)}.)"
-    return f"The function stops {where} {type(error).__name__}: {message} {given}"
+    return f"The function stops {where} {type(error).__name__}: {message.rstrip('.')}. {given}"
 
 
 def _list(words: list[str]) -> str:

@@ -144,6 +144,10 @@ def judge_ssim(answer: Callable[[Tensor, Tensor, float], Tensor]) -> None:
                 "The window is uniform; the question asks for a Gaussian one.": (
                     wrong(torch.full((1, 1, 11, 11), 1 / 121, dtype=torch.float64))
                 ),
+                "This is SSIM with uniform windows of 7 × 7 pixels, the default of "
+                "`ippy.metrics.ssim` and of scikit-image.": (
+                    metrics.ssim(x_hat, x, data_range=data_range)
+                ),
                 "The Gaussian is narrower than asked for: in the exponent it is i² / (2σ²).": (
                     wrong(gaussian_window(11, 1.5 / math.sqrt(2)))
                 ),

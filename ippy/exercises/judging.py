@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ippy.exercises.calling import call
+from ippy.exercises.calling import call, type_name
 from ippy.exercises.core import Judge, Unanswered, Unusable, Wrong
 
 _random = torch.Generator()
@@ -84,7 +84,7 @@ def as_number(answer: object, unit: str = "") -> float:
         answer = answer.item()
     if isinstance(answer, bool) or not isinstance(answer, numbers.Real):
         in_unit = f" (in {unit}, without writing the unit)" if unit else ""
-        raise Unusable(f"This is of type `{type(answer).__name__}`; expected one number{in_unit}.")
+        raise Unusable(f"This is of type `{type_name(answer)}`; expected one number{in_unit}.")
     if not math.isfinite(answer):
         raise Wrong(f"This is {float(answer)}; expected a finite number.")
     return float(answer)
@@ -129,7 +129,12 @@ def _agree(values: list[float], candidate: Callable[..., float], at: list[dict[s
 
 
 def compare(
-    result: Any, right: Tensor, mistakes: Mapping[str, Tensor], *, tolerance: float = 1e-4
+    result: Any,
+    right: Tensor,
+    mistakes: Mapping[str, Tensor],
+    *,
+    tolerance: float = 1e-4,
+    otherwise: str = "",
 ) -> None:
     """Compare a function's result with the right one, and look for the mistake where they differ.
 
@@ -138,13 +143,14 @@ def compare(
         right: What it should have returned.
         mistakes: What to say -> what a typical mistake returns.
         tolerance: Largest difference, relative to the largest entry.
+        otherwise: What to say to any other mistake; empty: what it is nearly like.
 
     Raises:
         Wrong: They differ; it says how.
     """
     if not isinstance(result, Tensor):
         raise Wrong(
-            f"The function returns a value of type `{type(result).__name__}`; expected a tensor of "
+            f"The function returns a value of type `{type_name(result)}`; expected a tensor of "
             f"shape {tuple(right.shape)}, computed with PyTorch all the way."
         )
     if result.is_complex():
@@ -168,7 +174,7 @@ def compare(
             )
         if not result.isfinite().all():
             raise Wrong("The result holds NaN or infinite numbers where it should not.")
-        raise Wrong(_likeness(result.to(right.dtype), right, tolerance))
+        raise Wrong(otherwise or _likeness(result.to(right.dtype), right, tolerance))
 
 
 def _same(result: Tensor, other: Tensor, tolerance: float) -> bool:
@@ -192,6 +198,14 @@ def _likeness(result: Tensor, right: Tensor, tolerance: float) -> str:
         return "The result has the wrong sign."
     if right.numel() > 2 and _same(result - result.mean(), right - right.mean(), tolerance):
         return "The result is right up to a constant that is added everywhere."
+    if right.ndim == 0:
+        return "One number is asked for, but not this one."
+    images = [_same(a, b, tolerance) for a, b in zip(result, right, strict=True)]
+    if images[0] and not all(images):
+        return "The result is right for the first image of the batch, and wrong for another."
+    inside = right[..., 5:-5, 5:-5] if right.ndim == 4 else right[:0]
+    if inside.numel() and _same(result[..., 5:-5, 5:-5], inside, tolerance):
+        return "The result is right inside and wrong near the border."
     return "The shape is right, the numbers are not."
 
 

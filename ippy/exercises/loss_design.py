@@ -120,6 +120,7 @@ def judge_training_step(answer: Callable[..., Any]) -> None:
             "The parameters go uphill: the loss grows.": stepped(start, x, y, lr=-lr),
             "The parameters are moved twice.": stepped(start, x, y, lr=lr, times=2),
         },
+        otherwise="The parameters move, but not by one step against the gradient of this loss.",
     )
     if not model.training:
         raise Wrong(
@@ -142,7 +143,7 @@ def judge_training_step(answer: Callable[..., Any]) -> None:
 def judge_high_pass(answer: Callable[[Tensor, Tensor, float], Tensor]) -> None:
     """Images (B, C, H, W) -> mean |F(x_hat) - F(x)| over the frequencies of cutoff and above."""
     for shape, cutoff in (((2, 1, 16, 16), 0.2), ((2, 2, 12, 18), 0.33)):
-        x_hat, x = fresh(*shape), fresh(*shape)
+        x_hat, x = 0.5 + 0.5 * fresh(*shape), fresh(*shape)  # too bright: the zero frequency counts
         H, W = shape[2:]
         a, b = (torch.fft.fft2(image, norm="ortho") for image in (x_hat, x))
         f, g = torch.fft.fftfreq(H)[:, None], torch.fft.fftfreq(W)[None, :]

@@ -158,6 +158,7 @@ EXERCISES = (
                 "This is the number of pairs. How many of them are called by chance?": 21,
                 "This is the probability of at least one false call (for independent tests). The "
                 "expected number is asked for.": 1 - 0.95**21,
+                "An expected number need not be a whole one.": 1,
                 "You count all ordered pairs, each model with itself too.": 2.45,
             },
         ),
