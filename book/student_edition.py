@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     write_sources(ROOT, folder)
     builder = shutil.which("jupyter-book", path=sysconfig.get_path("scripts")) or "jupyter-book"
     command = [builder, "build", str(folder), "--all", "-n", "-W", "--keep-going"]
-    result = subprocess.run(command, check=False)
+    result = subprocess.run(command, cwd=folder, check=False)  # where _config.yml's paths begin
     if result.returncode == 0:
         print("Open", (folder / "_build" / "html" / "index.html").as_uri())
     return result.returncode
