@@ -123,7 +123,7 @@ def cut(text: str, *, inside: bool) -> tuple[str, bool]:
         elif fence and directive in ("solution", "solution-start", "solution-end"):
             closing = fence["fence"]
             inside = directive == "solution-start" or (inside and directive == "solution")
-        elif not inside:
+        elif not inside and not (line.startswith("|") and LINK.search(line)):  # a row of a table
             kept.append(LINK.sub(lambda link: link["text"], line))
     return "".join(kept), inside
 

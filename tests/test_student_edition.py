@@ -143,6 +143,7 @@ def test_the_students_notebooks_use_nothing_that_was_cut(folder: Path) -> None:
         (":::{solution} x\nb\n:::\nc", "c", False),
         ("a\n```{solution-start} x\n:class: dropdown\n```\nb\n", "a\n", True),
         ("a\n```{exercise} x\nb\n```\nc\n", "a\n```{exercise} x\nb\n```\nc\n", False),
+        ("| a | 1 |\n| [b](solutions.ipynb) | 2 |\n", "| a | 1 |\n", False),
         ("see [the answer](solutions.ipynb#x) now", "see the answer now", False),
     ],
 )
