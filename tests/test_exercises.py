@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -92,6 +93,12 @@ def test_hints_come_one_after_the_other_and_end() -> None:
     given = [judge("patchify", column_by_column).hint for _ in range(len(hints) + 2)]
     assert [hint.split(": ", 1)[1] for hint in given] == [*hints, hints[-1], hints[-1]]
     assert judge("key-bias", "a").hint.startswith("Hint 1")  # each counts its own
+
+
+@pytest.mark.parametrize("name", [n for n, e in EXERCISES.items() if e.kind == "number"])
+def test_no_hint_gives_the_number_away(solutions: dict, name: str) -> None:
+    hints = " ".join(EXERCISES[name].hints)
+    assert f"{solutions[name]:.4g}" not in re.findall(r"[\d.]*\d", hints)
 
 
 # Answers that are not wrong in their thought but in what they do.

@@ -204,7 +204,7 @@ EXERCISES = (
             "How large can the error of rounding be, compared with the step Δ = 1/255? Is any "
             "value in that range more likely than another?",
             "What is the mean square of a number that is evenly spread over [-Δ/2, Δ/2]?",
-            "The mean square is Δ²/12. Put it into the formula for PSNR.",
+            "Integrate e² over that range and divide by its length. Then PSNR, with data range 1.",
         ),
         why="This is the best score that any method can get on 8-bit references. A PSNR near 59 dB "
         "says nothing but that the files were rounded.",

@@ -117,7 +117,7 @@ EXERCISES = (
         hints=(
             "Two changes from the MSE: what is done with each error, and in which order is it done "
             "with the mean?",
-            "Error, absolute value, mean over everything: in this order.",
+            "Try it by hand: two pixels with the errors 0.1 and −0.3. The loss must be 0.2.",
             "If values are right and the gradient is not: keep to tensor operations, and to "
             "`abs()` in place of a square root of a square.",
         ),

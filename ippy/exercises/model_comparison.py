@@ -126,7 +126,7 @@ EXERCISES = (
             tolerance=0.01,
             unit="slices",
             mistakes={
-                "With 61 slices the interval just still holds 0: round up.": 61,
+                "With 61 slices the interval still holds 0, if only just.": 61,
                 "Slices are whole: which is the first whole number that is enough?": 61.4656,
                 "The standard error falls with √n, not with n: square what you have.": 7.84,
                 "The standard error falls with √n, not with n: square what you have, then round "
