@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-import sysconfig
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -42,19 +39,6 @@ def chapters() -> list[str]:
     """Return the book's pages in order, as _toc.yml names them: the root first."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     return [toc["root"], *(page["file"] for part in toc["parts"] for page in part["chapters"])]
-
-
-@pytest.fixture(scope="module")
-def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the book with warnings as errors, apart from the reader's own build."""
-    out = tmp_path_factory.mktemp("book")
-    builder = shutil.which("jupyter-book", path=sysconfig.get_path("scripts"))
-    assert builder, "jupyter-book is not installed beside this Python: see requirements.txt"
-    command = [builder, "build", str(ROOT), "--path-output", str(out)]
-    command += ["--all", "-n", "-W", "--keep-going"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
-    assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-5000:]
-    return out / "_build" / "html"
 
 
 def test_index_leads_to_the_introduction(html: Path) -> None:

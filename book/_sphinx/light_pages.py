@@ -16,7 +16,9 @@ from pygments.token import Name, Punctuation, Text, Whitespace, _TokenType
 from sphinx.application import Sphinx
 
 CSS_PIXELS_PER_INCH = 96
-IMAGE = re.compile(r'<img (?P<attributes>[^>]*?src="[^"]*_images/(?P<name>[^"]+\.png)"[^>]*?)\s*/>')
+IMAGE = re.compile(
+    r'<img (?P<before>[^>]*?)src="(?P<url>[^"]*_images/(?P<name>[^"]+\.png))"(?P<after>[^>]*?)\s*/?>'
+)
 FIRST = "documentation_options.js", "doctools.js", "sphinx_highlight.js"  # others call these
 
 
@@ -68,7 +70,8 @@ def thebe(asset: Any) -> bool:
 
 
 def sized(body: str, app: Sphinx) -> str:
-    """Give pictures their size in inches, and load all but the first when they come near.
+    """Give pictures their size in inches, load all but the first when they come near, and link
+    each to its file, where a reader with a small screen can enlarge it.
 
     Pages would jump if a picture that loads late had no size; a dense PNG would be drawn large.
     """
@@ -78,11 +81,13 @@ def sized(body: str, app: Sphinx) -> str:
     def with_size(match: re.Match[str]) -> str:
         nonlocal seen
         seen += 1
-        with Image.open(sources[match["name"]]) as image:
-            scale = CSS_PIXELS_PER_INCH / image.info.get("dpi", (CSS_PIXELS_PER_INCH,))[0]
-            width, height = (round(side * scale) for side in image.size)
+        with Image.open(sources[match["name"]]) as picture:
+            scale = CSS_PIXELS_PER_INCH / picture.info.get("dpi", (CSS_PIXELS_PER_INCH,))[0]
+            width, height = (round(side * scale) for side in picture.size)
         late = "" if seen == 1 else ' loading="lazy"'
-        return f'<img {match["attributes"]} width="{width}" height="{height}"{late} />'
+        attributes = f'{match["before"]}src="{match["url"]}"{match["after"]}'
+        image = f'<img {attributes} width="{width}" height="{height}"{late} />'
+        return f'<a class="enlarge" href="{match["url"]}">{image}</a>'
 
     return IMAGE.sub(with_size, body)
 
