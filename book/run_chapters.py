@@ -25,18 +25,35 @@ CELL_TIMEOUT = 900  # seconds
 TEXT = """\
 # How long does it take?
 
-Every chapter is a notebook that runs from its first cell to its last. These times were taken when the
-outputs that you see were made, on {cores} CPU cores without a GPU. They include the start of Python and the imports;
-generating the slices (`python -m ippy prepare`, about a minute, once) comes before. On a graphics card the cells that train are
-faster.
+Every chapter is a notebook that runs from its first cell to its last. These times were taken when
+the outputs that you see were made, on {cores} CPU cores without a GPU. They include the start of
+Python and the imports; generating the slices (`python -m ippy prepare`, about a minute, once) comes
+before. On a graphics card the cells that train are faster.
 
 | Chapter | Code cells | Outputs checked | Time |
 |---|--:|--:|--:|
 {rows}
 | **all** | **{cells}** | **{checked}** | **{time}** |
 
-*Outputs checked*: `python -m pytest book` runs every notebook again and compares this many stored outputs with fresh ones, word by word.
-Pictures are drawn again but not compared, and neither is what cells print about training and timing.
+*Outputs checked*: `python -m pytest book` runs every notebook again and compares this many stored
+outputs with fresh ones, word by word. Pictures are drawn again but not compared, and neither is
+what cells print about training and timing.
+
+% only on GitHub
+## In the browser, with nothing installed
+
+The rocket above a chapter opens it on Binder or on Colab. Binder has everything, but is slow to
+start and to train. On Colab, add a cell at the top and run it first:
+
+```ipython3
+!git clone --depth 1 https://github.com/OWNER/REPOSITORY course
+%pip install --quiet lpips jupyterquiz
+import os, sys
+os.environ["IPPY_COURSE"] = "course"
+sys.path.insert(0, "course")
+```
+
+% end
 """
 
 
@@ -116,10 +133,11 @@ def main() -> None:
     """Run the chapters that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     known = sorted(path.stem for path in BOOK.glob("*.ipynb"))
-    parser.add_argument("chapters", nargs="*", metavar="CHAPTER", help="one of: " + ", ".join(known))
+    listed = ", ".join(known)
+    parser.add_argument("chapters", nargs="*", metavar="CHAPTER", help=f"one of: {listed}")
     names = parser.parse_args().chapters or known
     if unknown := set(names) - set(known):
-        parser.error(f"no chapter {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
+        parser.error(f"no chapter {', '.join(sorted(unknown))}; there are: {listed}")
     for name in names:
         print(name, end=" ", flush=True)
         start = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -62,3 +63,9 @@ def test_solutions_are_collapsed(html: Path, page: str) -> None:
     solutions = re.findall(r'<div class="(solution [^"]*)"', text)
     assert all("dropdown" in classes for classes in solutions), solutions
     assert "solution-start" not in text and "solution-end" not in text
+
+
+def test_the_page_of_times_fits_the_notebooks(root: Path) -> None:
+    made = runpy.run_path(str(root / "book" / "run_chapters.py"))
+    stored = (root / "book" / "how_long.md").read_text(encoding="utf-8")
+    assert stored == made["page"](), "run `make notebooks` again"

@@ -17,7 +17,8 @@ from sphinx.application import Sphinx
 
 CSS_PIXELS_PER_INCH = 96
 IMAGE = re.compile(
-    r'<img (?P<before>[^>]*?)src="(?P<url>[^"]*_images/(?P<name>[^"]+\.png))"(?P<after>[^>]*?)\s*/?>'
+    r'<img (?P<before>[^>]*?)src="(?P<url>[^"]*_images/(?P<name>[^"]+\.png))"'
+    r"(?P<after>[^>]*?)\s*/?>"
 )
 FIRST = "documentation_options.js", "doctools.js", "sphinx_highlight.js"  # others call these
 
@@ -60,7 +61,8 @@ def lighten(
         if name and not name.endswith(FIRST):
             script.attributes["defer"] = "defer"
     if "body" in context:
-        context["body"] = sized(context["body"], app)
+        body = context["body"].replace('role="list" class="citation-list"', 'class="citation-list"')
+        context["body"] = sized(body, app)  # the entries above are no list items to a screen reader
 
 
 def thebe(asset: Any) -> bool:
@@ -70,10 +72,10 @@ def thebe(asset: Any) -> bool:
 
 
 def sized(body: str, app: Sphinx) -> str:
-    """Give pictures their size in inches, load all but the first when they come near, and link
-    each to its file, where a reader with a small screen can enlarge it.
+    """Give pictures their size in inches, a late start, and a link that enlarges them.
 
-    Pages would jump if a picture that loads late had no size; a dense PNG would be drawn large.
+    A dense PNG would be drawn large without a size, and the page would jump when it comes late.
+    All but the first load when they come near; the link serves readers with a small screen.
     """
     sources = {name: Path(app.srcdir, path) for path, name in app.builder.images.items()}
     seen = 0
