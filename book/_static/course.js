@@ -2,7 +2,9 @@
 
 document.addEventListener("DOMContentLoaded", () => {
   // What scrolls sideways can be scrolled with the arrow keys.
-  const wide = document.querySelectorAll(".cell_output .text_html, .pst-scrollable-table-container, .katex-display, pre");
+  const wide = document.querySelectorAll(
+    ".cell_output .text_html, .pst-scrollable-table-container, div.math > span:last-child, pre",
+  );
   const reach = () => wide.forEach((box) => {
     if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
     else box.removeAttribute("tabindex");
