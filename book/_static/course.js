@@ -11,6 +11,17 @@ document.addEventListener("DOMContentLoaded", () => {
   });
   new ResizeObserver(reach).observe(document.querySelector("article") ?? document.body);
 
+  // Paper is white, whatever the theme.
+  const root = document.documentElement;
+  let theme = root.dataset.theme;
+  addEventListener("beforeprint", () => {
+    theme = root.dataset.theme;
+    root.dataset.theme = "light";
+  });
+  addEventListener("afterprint", () => {
+    root.dataset.theme = theme;
+  });
+
   // A question is a group of answers with a name, and its reply is read out.
   document.querySelectorAll(".Quiz").forEach((quiz) => {
     const question = quiz.firstElementChild;
