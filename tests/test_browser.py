@@ -158,9 +158,11 @@ def test_accessible(opened: tuple[Page, Log], theme: str) -> None:
 
 
 def test_search_finds_patch_embedding(browser: Browser, site: str) -> None:
-    context, log = open_context(browser, site)
-    page = context.new_page()
-    page.goto(f"{site}search.html?q=patch+embedding")
+    context, log = open_context(browser, site, viewport=DESKTOP)
+    page = visit(context, f"{site}book/how_long.html")
+    page.keyboard.press("Control+K")
+    page.keyboard.type("patch embedding")
+    page.keyboard.press("Enter")
     results = page.locator("#search-results li a")
     results.first.wait_for()
     assert any("vision_transformers" in (a.get_attribute("href") or "") for a in results.all())
