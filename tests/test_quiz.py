@@ -1,9 +1,10 @@
-"""The quick questions: complete, the same every time, and no trace in the reader's random numbers."""
+"""The quick questions: complete, the same every time, and reproducible without a trace."""
 
 import json
 import random
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
 from ippy.paths import course_root
@@ -24,13 +25,20 @@ def test_each_question_has_one_right_answer_and_a_reply_to_every_one(path):
         assert "$" not in json.dumps(question), "formulas are not set in here: use signs such as λ"
 
 
+@pytest.fixture
+def shell():
+    """A notebook's shell, without which nothing is displayed."""
+    yield InteractiveShell.instance()
+    InteractiveShell.clear_instance()
+
+
 def outputs(name):
     with capture_output() as captured:
         quiz(name)
     return [output.data for output in captured.outputs]
 
 
-def test_the_same_questions_give_the_same_output():
+def test_the_same_questions_give_the_same_output(shell):
     random.seed(0)
     expected = random.random()
     random.seed(0)
