@@ -12,8 +12,8 @@ import pytest
 LAYERS = [
     "paths", "files", "device", "operators", "noise", "problem", "phantoms", "slices", "data",
     "dicom", "models", "classical", "features", "losses", "metrics", "manifest", "checkpoints",
-    "optimizer", "training", "evaluation", "pretraining",
-    "plotting", "exercises", "__main__",
+    "training", "evaluation", "pretraining",
+    "plotting", "quiz", "exercises", "__main__",
 ]  # fmt: skip
 
 
