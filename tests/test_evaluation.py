@@ -59,7 +59,7 @@ def test_published_table_has_the_seven_models():
 
 
 def test_bad_requests_are_explained(slices):
-    with pytest.raises(ValueError, match="'nrmse'"):
+    with pytest.raises(ValueError, match=r"metrics\[0\] is 'nrmse'"):
         evaluate({}, slices, motion_deblurring(), metrics=("nrmse",))
     with pytest.raises(ValueError, match="at least one slice"):
         evaluate({}, slices[:0], motion_deblurring())

@@ -207,7 +207,7 @@ def test_names_and_labels() -> None:
 
 
 def test_unknown_name_lists_the_names() -> None:
-    with pytest.raises(ValueError, match=r"'Unet'.*CNN.*UNetPP, ViT"):
+    with pytest.raises(ValueError, match=r"name is 'Unet'.*'CNN'.*'UNetPP', 'ViT'"):
         build("Unet")
 
 
@@ -226,7 +226,7 @@ def test_seed_decides_the_weights_and_leaves_the_global_one(name: str) -> None:
     [
         (torch.zeros(256, 256), ValueError, r"shape \(256, 256\); expected \(B, 1, H, W\)"),
         (torch.zeros(1, 3, 64, 64), ValueError, r"\(1, 3, 64, 64\); expected \(B, 1, H, W\)"),
-        (torch.zeros(1, 1, 64, 64, dtype=torch.uint8), TypeError, "torch.uint8; expected float"),
+        (torch.zeros(1, 1, 64, 64, dtype=torch.uint8), TypeError, "x holds torch.uint8; expected"),
     ],
     ids=["no batch", "colour", "bytes"],
 )
@@ -238,9 +238,9 @@ def test_wrong_input_is_explained(
 
 
 def test_a_unet_says_how_small_an_image_may_be(models: dict) -> None:
-    with pytest.raises(ValueError, match="7x64 pixels; this model needs at least 8x8"):
+    with pytest.raises(ValueError, match="x is 7x64 pixels; expected 8x8 at least"):
         models["UNet"](torch.zeros(1, 1, 7, 64))
-    with pytest.raises(ValueError, match="needs at least 4x4"):
+    with pytest.raises(ValueError, match="expected 4x4 at least"):
         models["UNetPP"](torch.zeros(1, 1, 8, 3))
 
 
@@ -270,7 +270,9 @@ def test_patchify_is_unfold_and_unpatchify_its_inverse(shape: tuple[int, ...]) -
 
 
 def test_patches_that_do_not_fit_are_explained() -> None:
-    with pytest.raises(ValueError, match="30x32 pixels; expected multiples of the patch size 8"):
+    with pytest.raises(
+        ValueError, match="x is 30x32 pixels; expected multiples of the patch_size 8"
+    ):
         patchify(torch.zeros(1, 1, 30, 32), 8)
     with pytest.raises(ValueError, match=r"\(1, 16, 64\); expected \(B, 15, C\*64\)"):
         unpatchify(torch.zeros(1, 16, 64), 8, (3, 5))
