@@ -38,8 +38,8 @@ REAL = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 COMPLEX = (torch.complex64, torch.complex128)
 
 
-def check_integer(name: str, value: Any, *, least: int = 0, most: int = 2**63 - 1) -> None:
-    """Check that ``value`` is a whole number from ``least`` to ``most``.
+def check_integer(name: str, value: Any, *, least: int = 0, most: int = 2**63 - 1) -> int:
+    """Return ``value``, a whole number from ``least`` to ``most``, as an int.
 
     Raises:
         TypeError: It is of another type; 9.0 and True are.
@@ -49,6 +49,7 @@ def check_integer(name: str, value: Any, *, least: int = 0, most: int = 2**63 - 
         raise TypeError(f"{name} is {_typed(value)}; expected a whole number, an int")
     if not least <= value <= most:
         raise ValueError(f"{name} is {_shown(value)}; expected {least} to {most}")
+    return int(value)
 
 
 def check_counts(**values: int) -> None:

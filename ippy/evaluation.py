@@ -100,6 +100,7 @@ def evaluate(
         raise TypeError(f"metrics is a {type(metrics).__name__}; expected a list, e.g. ['psnr']")
     for number, name in enumerate(metrics):
         check_choice(f"metrics[{number}]", name, METRICS)
+    check_choice("progress", progress, (False, True))
     truths = _read(images, first)
     device = _usable(device) if device is not None else get_device()
     measurements = list(_measurements(truths, problem, seed))
@@ -139,7 +140,7 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
 def _read(images: Tensor | Dataset[Tensor], first: int | None = None) -> list[Tensor]:
     """Return the first images, each (1, H, W), checked."""
     if first is not None:
-        check_integer("first", first)
+        check_integer("first", first, least=1)
     if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")) or isinstance(
         images, (str, bytes, Mapping)
     ):
@@ -165,8 +166,7 @@ def _measurements(truths: Sequence[Tensor], problem: InverseProblem, seed: int) 
             f"problem is a {type(problem).__name__}; expected an InverseProblem, e.g. "
             "motion_deblurring()"
         )
-    check_integer("seed", seed)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(check_integer("seed", seed))
     for x in truths:
         yield problem.measure(x[None].cpu(), generator)
 

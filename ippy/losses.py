@@ -147,6 +147,8 @@ class PerceptualLoss(nn.Module):
             raise ValueError(f"{len(weights)} weights came; expected one for each of 5 layers")
         for number, weight in enumerate(weights):
             check_number(f"weights[{number}]", weight, least=0, most=LARGEST)
+        if not any(weights):
+            raise ValueError("weights are all 0; expected one layer at least to be compared")
         self.weights = tuple(weights)
         self.p = p
         self.features = alexnet_features()

@@ -90,7 +90,7 @@ def build(name: str, *, seed: int | None = None) -> nn.Module:
     entry = spec(name)
     if seed is None:
         return entry.cls(**entry.kwargs)
-    check_integer("seed", seed)
+    seed = check_integer("seed", seed)
     with torch.random.fork_rng(devices=[]):  # the weights are drawn on the CPU
         torch.default_generator.manual_seed(seed)
         return entry.cls(**entry.kwargs)
