@@ -9,21 +9,23 @@ import torch
 from torch import Tensor, nn
 
 from ippy.checks import check_integer, check_tensor, check_values
+from ippy.models.vit import pad_to_multiple
 
-GRID = 8  # pixels: three poolings work on blocks of 8, and a tile that starts on one meets the same
+GRID = 8  # pixels: three poolings halve an image exactly where 8 divides its sides
 SMALLEST_TILE = 64
 
-Span = tuple[int, int, Tensor]  # first row and end row of a tile, and the weight of each row
+Span = tuple[int, int, Tensor]  # of a tile on one axis: first pixel, end, weight of each pixel
 
 
 @torch.no_grad()
 def restore(model: nn.Module, y: Tensor, *, tile: int | None = None, overlap: int = 32) -> Tensor:
     """Restore measurements of any size, whole or tile by tile.
 
-    Tiles start on multiples of 8 pixels (and of a ViT's patch size), where the model pools or cuts
-    the whole image too. Where two overlap, one fades into the other, because a model knows least
-    about the pixels at its border. A tile is an image of its own: a ViT does best with the size it
-    was trained for, 256, of which it has learned the positions.
+    The image is continued by reflection until 8 (and a ViT's patch) divides its sides, because a
+    UNet that has to resize its features to an odd size shifts them. Tiles start on the same grid of
+    8 pixels. Where two overlap, one fades into the other: a model knows least about the pixels at
+    its border. A tile is an image of its own, so a ViT does best with tiles of the size it was
+    trained for, 256, of which it has learned the positions.
 
     Args:
         model: Maps (B, C, H, W) to (B, C', H, W). It runs where it is, in evaluation mode.
@@ -49,8 +51,9 @@ def restore(model: nn.Module, y: Tensor, *, tile: int | None = None, overlap: in
         check_integer("overlap", overlap, most=tile // 2)
         if tile % grid or overlap % grid:
             raise ValueError(f"tile is {tile}, overlap is {overlap}; expected multiples of {grid}")
-    rows, columns = (_spans(length, tile, overlap, grid) for length in y.shape[2:])
 
+    padded = pad_to_multiple(y, grid)  # (B, C, H', W')
+    rows, columns = (_spans(length, tile, overlap) for length in padded.shape[2:])
     device = next((p.device for p in model.parameters()), y.device)
     was_training = model.training
     model.eval()
@@ -60,39 +63,33 @@ def restore(model: nn.Module, y: Tensor, *, tile: int | None = None, overlap: in
             range(len(y)), rows, columns
         ):
             window = (slice(number, number + 1), ..., slice(top, bottom), slice(left, right))
-            part = model(y[window].to(device)).to(y.device)  # (1, C', h, w)
-            if part.shape[2:] != y[window].shape[2:]:
+            part = model(padded[window].to(device)).to(y.device)  # (1, C', h, w)
+            if part.shape[2:] != padded[window].shape[2:]:
                 raise ValueError(
-                    f"model maps {tuple(y[window].shape)} to {tuple(part.shape)}; expected one "
-                    "that keeps height and width"
+                    f"model maps {tuple(padded[window].shape)} to {tuple(part.shape)}; expected "
+                    "one that keeps height and width"
                 )
             check_values("what model returns", part, wait=True)
             if x_hat is None:
-                x_hat = part.new_zeros(len(y), part.shape[1], *y.shape[2:])
+                x_hat = part.new_zeros(len(y), part.shape[1], *padded.shape[2:])
             x_hat[window] += part * (down[:, None] * across).to(part)
-        return x_hat
     finally:
         model.train(was_training)
+    return x_hat[..., : y.shape[2], : y.shape[3]].contiguous()
 
 
-def _spans(length: int, tile: int | None, overlap: int, grid: int) -> list[Span]:
-    """Cover one axis with tiles whose weights sum to 1 at each pixel.
-
-    All but the last have ``tile`` pixels; the last starts on the grid too and is a little smaller.
-    """
+def _spans(length: int, tile: int | None, overlap: int) -> list[Span]:
+    """Cover one axis, up to its end, with tiles whose weights sum to 1 at each pixel."""
     if tile is None or length <= tile:
         return [(0, length, torch.ones(length))]
-    last = math.ceil((length - tile) / grid) * grid
-    starts = [*range(0, last, tile - overlap), last]
     ramp = torch.arange(1, overlap + 1) / (overlap + 1)  # in (0, 1)
     spans, total = [], torch.zeros(length)
-    for start in starts:
-        stop = min(start + tile, length)
-        weights = torch.ones(stop - start)
+    for start in [*range(0, length - tile, tile - overlap), length - tile]:
+        weights = torch.ones(tile)
         if overlap and start > 0:
             weights[:overlap] *= ramp
-        if overlap and stop < length:
+        if overlap and start + tile < length:
             weights[-overlap:] *= ramp.flip(0)
-        total[start:stop] += weights
-        spans.append((start, stop, weights))
+        total[start : start + tile] += weights
+        spans.append((start, start + tile, weights))
     return [(start, stop, weights / total[start:stop]) for start, stop, weights in spans]

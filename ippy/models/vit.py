@@ -37,10 +37,8 @@ def patchify(x: Tensor, patch_size: int) -> Tensor:
         ValueError: ``x`` is not (B, C, H, W), or H or W is not a multiple of P.
     """
     check_tensor("x", x, axes=(4,), expected="(B, C, H, W)")
-    check_counts(patch_size=patch_size)
+    check_divides(patch_size, x)
     (B, C, H, W), P = x.shape, patch_size
-    if H % P or W % P:
-        raise ValueError(f"x is {H}x{W} pixels; expected multiples of the patch_size {P}")
     x = x.reshape(B, C, H // P, P, W // P, P)  # (B, C, H_p, P, W_p, P)
     x = x.permute(0, 2, 4, 1, 3, 5)  # (B, H_p, W_p, C, P, P)
     return x.reshape(B, (H // P) * (W // P), C * P * P)  # (B, N, C*P*P)
@@ -77,6 +75,19 @@ def unpatchify(patches: Tensor, patch_size: int, grid: tuple[int, int]) -> Tenso
     return x.reshape(B, C, H_p * P, W_p * P)  # (B, C, H, W)
 
 
+def check_divides(patch_size: int, x: Tensor) -> None:
+    """Check that images ``x``, (B, C, H, W), can be cut into whole patches.
+
+    Raises:
+        TypeError: ``patch_size`` is not a whole number.
+        ValueError: It is out of range, or does not divide H and W.
+    """
+    check_counts(patch_size=patch_size)
+    (H, W), P = x.shape[2:], patch_size
+    if H % P or W % P:
+        raise ValueError(f"x is {H}x{W} pixels; expected multiples of the patch_size {P}")
+
+
 def check_grid(grid: tuple[int, int]) -> None:
     """Check the argument ``grid``: a pair (H_p, W_p) of whole numbers, 1 or more.
 
@@ -87,6 +98,19 @@ def check_grid(grid: tuple[int, int]) -> None:
     if not isinstance(grid, (tuple, list)) or len(grid) != 2:
         raise TypeError(f"grid is a {type(grid).__name__}; expected a pair (H_p, W_p)")
     check_counts(**{"grid[0]": grid[0], "grid[1]": grid[1]})
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Pad images (B, C, H, W) below and to the right until ``multiple`` divides H and W.
+
+    The border is reflected, or repeated where the image is too small for that.
+    """
+    H, W = x.shape[-2:]
+    bottom, right = -H % multiple, -W % multiple
+    if bottom == 0 and right == 0:
+        return x
+    mode = "reflect" if bottom < H and right < W else "replicate"
+    return F.pad(x, (0, right, 0, bottom), mode=mode)
 
 
 class PatchEmbed(nn.Module):
@@ -111,10 +135,7 @@ class PatchEmbed(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Map images (B, in_ch, H, W) to tokens (B, N, d) and their grid (H_p, W_p)."""
         check_images(x, self, min_size=self.patch_size)
-        if x.shape[2] % self.patch_size or x.shape[3] % self.patch_size:
-            raise ValueError(
-                f"x is {x.shape[2]}x{x.shape[3]} pixels; expected multiples of {self.patch_size}"
-            )
+        check_divides(self.patch_size, x)
         h = self.proj(x)  # (B, d, H_p, W_p)
         return h.flatten(2).transpose(1, 2), (h.shape[2], h.shape[3])  # (B, N, d)
 
@@ -264,7 +285,7 @@ class ViTReconstructor(nn.Module):
     def embed(self, x: Tensor, origin: Tensor | None = None) -> tuple[Tensor, tuple[int, int]]:
         """Return the tokens that the encoder starts from, (B, N, d), and their grid (H_p, W_p)."""
         check_images(x, self)
-        tokens, grid = self.patch_embed(self._pad(x))
+        tokens, grid = self.patch_embed(pad_to_multiple(x, self.patch_size))
         positions = self.positions(grid, origin)  # (1 or B, N, d)
         if len(positions) not in (1, len(x)):
             raise ValueError(f"origin has {len(positions)} rows for {len(x)} images x")
@@ -316,12 +337,3 @@ class ViTReconstructor(nn.Module):
             maps.append(block.attention_weights(h))  # (B, heads, N, N)
             h = block(h)  # (B, N, d)
         return maps
-
-    def _pad(self, x: Tensor) -> Tensor:
-        """Pad below and to the right to multiples of P: by reflection where the image allows it."""
-        H, W = x.shape[-2:]
-        bottom, right = -H % self.patch_size, -W % self.patch_size
-        if bottom == 0 and right == 0:
-            return x
-        mode = "reflect" if bottom < H and right < W else "replicate"
-        return F.pad(x, (0, right, 0, bottom), mode=mode)
