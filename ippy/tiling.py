@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ippy.checks import check_integer, check_tensor, check_values
-from ippy.models.vit import pad_to_multiple
+from ippy.models.patches import pad_to_multiple
 
 GRID = 8  # pixels: three poolings halve an image exactly where 8 divides its sides
 SMALLEST_TILE = 64
