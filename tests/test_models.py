@@ -300,6 +300,22 @@ def test_attention_weights_are_those_of_the_reference() -> None:
     torch.testing.assert_close(block(images(2, 10, 32)), x + block.mlp(block.norm2(x)))
 
 
+def test_attention_is_that_of_the_library_bit_for_bit() -> None:
+    block = TransformerEncoderBlock(128, 4, 256)
+    h = images(
+        1, 1024, 128
+    )  # at the training size; with gradients the library calls the same kernel
+    assert torch.equal(block.attention(h), block.attn(h, h, h, need_weights=False)[0])
+
+
+def test_attention_does_not_store_its_weights() -> None:
+    block, h = TransformerEncoderBlock(32, 4, 64).eval(), images(1, 2048, 32)
+    with torch.no_grad(), torch.profiler.profile(profile_memory=True) as record:
+        block(h)
+    largest = max(event.self_cpu_memory_usage for event in record.events())
+    assert largest < 2048 * 2048  # bytes; all weights would take 16 times as many
+
+
 def test_attention_maps_follow_the_tokens_through_the_blocks(models: dict) -> None:
     vit = models["ViT"]
     x = images(1, 1, 64, 48)
@@ -336,6 +352,9 @@ def test_positions_of_another_size_are_interpolated(models: dict) -> None:
     found = flat.positions((13, 50))
     torch.testing.assert_close(found, torch.full((1, 650, 128), 0.25))
     assert not torch.equal(vit.positions((16, 16)), vit.pos_embed[:, :256])
+    # a grid of half the size averages its vectors instead of leaving three of four out
+    torch.nn.init.normal_(flat.pos_embed, generator=torch.Generator().manual_seed(0))
+    assert flat.positions((16, 16)).std() < 0.7 < flat.positions((48, 48)).std()
 
 
 @pytest.mark.parametrize("size", [(250, 256), (100, 131), (8, 8), (5, 300), (1, 1)])
