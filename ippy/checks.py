@@ -29,7 +29,7 @@ LARGEST = 1e9
 """Largest magnitude of a pixel or a kernel's entry: float32 holds its fourth power."""
 
 LARGEST_COUNT = 4096
-"""Largest number of channels, filters, tokens' entries...: a slip such as 10**9 is an error."""
+"""Largest number of channels, filters or the like: more is a slip, and would fill the memory."""
 
 LARGEST_WINDOW = 255
 """Largest side of a kernel or a window in pixels; sums tap by tap take too long beyond it."""
@@ -212,10 +212,7 @@ def check_pair(
             "(B, C, H, W) for both. A single slice (H, W) becomes a batch by x[None, None]"
         )
     if x_hat.device != x.device:
-        raise ValueError(
-            f"x_hat is on {x_hat.device} and x on {x.device}; expected one device: x.to("
-            "x_hat.device)"
-        )
+        raise ValueError(f"x_hat is on {x_hat.device} and x on {x.device}; use x.to(x_hat.device)")
     check_size(x, min_size)
     check_values("x_hat", x_hat, wait=wait)
     check_values("x", x, span=2 * data_range, wait=wait)
