@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 NOTEBOOKS := $(sort $(wildcard book/*.ipynb))
+SOLUTIONS ?= yes
 LAST_LINE := import pathlib; print("Open", pathlib.Path("_build/html/index.html").resolve().as_uri())
 
 export PYTHONUTF8 := 1
@@ -13,9 +14,13 @@ export PYTHONUTF8 := 1
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
-book: data  ## build the book into _build/html, warnings as errors
+book: data  ## build the book into _build/html, warnings as errors; SOLUTIONS=no: for students
+ifeq ($(SOLUTIONS),yes)
 	$(BIN)/jupyter-book build . --all -n -W --keep-going
 	@$(BIN)/python -c '$(LAST_LINE)'
+else
+	$(BIN)/python book/student_edition.py
+endif
 
 test: data  ## run everything: unit tests, every notebook, a strict build of the book
 	$(BIN)/python -m pytest

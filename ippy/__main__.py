@@ -1,4 +1,4 @@
-"""The command line: ``python -m ippy {prepare,train,evaluate}``."""
+"""The command line: ``python -m ippy {prepare,import-dicom,train,evaluate}``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ippy.checkpoints import load_checkpoint
 from ippy.data import MayoDataset, prepare_mayo
+from ippy.dicom import SEED, TEST_FRACTION, WINDOW, import_dicom, summary
 from ippy.evaluation import evaluate, summarise
 from ippy.features import MISSING_FEATURES, features_available
 from ippy.models import LABELS, NAMES
@@ -34,6 +35,52 @@ def parser() -> argparse.ArgumentParser:
         "finds them there. Real slices put there as <patient>/<n>.png are never touched.",
     )
     prepare.add_argument("--seed", type=int, default=None, help="another seed gives other slices")
+
+    scans = commands.add_parser(
+        "import-dicom",
+        help="turn a folder of DICOM CT series into slices",
+        description="Write the CT slices below SOURCE as TARGET/{train,test}/<patient>/<n>.png, "
+        "16-bit greyscale at their own size, numbered from head to feet. Of each patient one axial "
+        "series is taken, the one with the most slices, and every patient is on one side of the "
+        "split only. Patients are called P001, P002, …; no name, identifier or path of the source "
+        "is written. TARGET/import.json says how the slices were made. An interrupted import goes "
+        "on where it stopped.",
+        epilog="Example: python -m ippy import-dicom scans Mayo",
+    )
+    scans.add_argument("source", type=Path, metavar="SOURCE", help="folder of DICOM files")
+    scans.add_argument("target", type=Path, metavar="TARGET", help="data folder, as Mayo")
+    scans.add_argument(
+        "--window",
+        type=float,
+        nargs=2,
+        default=WINDOW,
+        metavar=("CENTRE", "WIDTH"),
+        help="Hounsfield units (HU) from black to white (default: {:g} {:g}, which is -1000 HU to "
+        "1600 HU: soft tissue is about 0.4, as in the published slices)".format(*WINDOW),
+    )
+    scans.add_argument(
+        "--test-fraction",
+        type=float,
+        default=TEST_FRACTION,
+        metavar="PART",
+        help=f"part of the patients that goes to test/ (default: {TEST_FRACTION})",
+    )
+    scans.add_argument(
+        "--seed", type=int, default=SEED, help=f"seed of the split (default: {SEED})"
+    )
+    scans.add_argument(
+        "--series",
+        default="",
+        metavar="TEXT",
+        help="only series whose description contains TEXT, such as 'full dose'",
+    )
+    scans.add_argument(
+        "--report",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="list what became of each source file, as CSV; it holds the paths, so keep it private",
+    )
 
     train = commands.add_parser(
         "train",
@@ -66,6 +113,11 @@ def parser() -> argparse.ArgumentParser:
         help="a folder of <patient>/<n>.png (default: the course's Mayo/test)",
     )
     score.add_argument("--first", type=int, default=None, metavar="N", help="only N slices")
+    score.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="read every file once before, list those that can't be read, and go on without them",
+    )
     return top
 
 
@@ -77,14 +129,33 @@ def main(arguments: list[str] | None = None) -> int:
             case "prepare":
                 options = {} if asked.seed is None else {"seed": asked.seed}
                 print(f"The slices are in {prepare_mayo(**options)}")
+            case "import-dicom":
+                _import(asked)
             case "train":
                 _train(NAMES if asked.all else asked.names, asked.output)
             case "evaluate":
-                _evaluate(asked.data or data_dir() / "test", asked.first)
-    except (ValueError, FileNotFoundError) as error:
+                _evaluate(asked.data or data_dir() / "test", asked.first, asked.skip_bad)
+    except (ValueError, ModuleNotFoundError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _import(asked: argparse.Namespace) -> None:
+    try:
+        manifest = import_dicom(
+            asked.source,
+            asked.target,
+            window=tuple(asked.window),
+            test_fraction=asked.test_fraction,
+            seed=asked.seed,
+            series=asked.series,
+            report=asked.report,
+        )
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on where this one stopped", file=sys.stderr)
+        sys.exit(130)
+    print(summary(manifest, asked.target))
 
 
 def _train(names: list[str] | tuple[str, ...], folder: Path | None) -> None:
@@ -98,8 +169,15 @@ def _train(names: list[str] | tuple[str, ...], folder: Path | None) -> None:
         pretrain(name, folder=folder)
 
 
-def _evaluate(folder: Path, first: int | None) -> None:
-    images = MayoDataset(folder, cache_bytes=0)
+def _evaluate(folder: Path, first: int | None, skip_bad: bool) -> None:
+    images = MayoDataset(folder, cache_bytes=0, skip_bad=skip_bad)
+    if images.skipped:
+        left_out = (
+            f"Skipped {len(images.skipped)}, which can't be read; {len(images)} slices are left"
+        )
+        print(f"{left_out}:", file=sys.stderr)
+        for fault in images.skipped.values():
+            print(f"  {fault}", file=sys.stderr)
     models = {}
     for name in NAMES:
         try:

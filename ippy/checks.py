@@ -213,7 +213,7 @@ def check_pair(
         )
     if x_hat.device != x.device:
         raise ValueError(f"x_hat is on {x_hat.device} and x on {x.device}; use x.to(x_hat.device)")
-    check_size(x, min_size)
+    check_size("x", x, min_size)
     check_values("x_hat", x_hat, wait=wait)
     check_values("x", x, span=2 * data_range, wait=wait)
 
@@ -232,13 +232,23 @@ def check_images(x: Any, model: nn.Module, *, min_size: int = 1) -> None:
             device, or not finite.
     """
     weight = next(weight for weight in model.parameters() if weight.ndim == 4)  # (out, C, k, k)
-    expected = f"(B, {weight.shape[1]}, H, W)"
-    check_tensor("x", x, axes=(4,), expected=expected)
-    if x.shape[1] != weight.shape[1]:
-        raise ValueError(f"x has shape {tuple(x.shape)}; expected {expected}")
-    check_size(x, min_size)
+    check_batch("x", x, weight.shape[1], min_size=min_size)
     check_match("x", x, weight)
-    check_values("x", x)
+
+
+def check_batch(name: str, x: Any, channels: int, *, min_size: int = 1) -> None:
+    """Check that ``x`` is a batch of images (B, channels, H, W) of ``min_size`` pixels or more.
+
+    Raises:
+        TypeError: It is not a tensor of floating-point numbers.
+        ValueError: It has another shape, is empty, too small, or not finite.
+    """
+    expected = f"(B, {channels}, H, W)"
+    check_tensor(name, x, axes=(4,), expected=expected)
+    if x.shape[1] != channels:
+        raise ValueError(f"{name} has shape {tuple(x.shape)}; expected {expected}")
+    check_size(name, x, min_size)
+    check_values(name, x)
 
 
 def check_match(name: str, x: Tensor, weight: Tensor) -> None:
@@ -260,15 +270,15 @@ def check_match(name: str, x: Tensor, weight: Tensor) -> None:
         )
 
 
-def check_size(x: Tensor, min_size: int) -> None:
-    """Check that the images ``x``, (..., H, W), have at least ``min_size`` pixels a side.
+def check_size(name: str, x: Tensor, min_size: int) -> None:
+    """Check that images, (..., H, W), have at least ``min_size`` pixels a side.
 
     Raises:
         ValueError: They have fewer.
     """
     H, W = x.shape[-2:]
     if min(H, W) < min_size:
-        raise ValueError(f"x is {H}x{W} pixels; expected {min_size}x{min_size} at least")
+        raise ValueError(f"{name} is {H}x{W} pixels; expected {min_size}x{min_size} at least")
 
 
 def check_same_channels(in_ch: int, out_ch: int) -> None:

@@ -6,6 +6,17 @@ import os
 from pathlib import Path
 
 
+def as_path(value: str | os.PathLike[str], name: str) -> Path:
+    """Return an argument as a path.
+
+    Raises:
+        TypeError: It is none; the message calls the argument by its name.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name} is {value!r}; expected a path, as a str or a pathlib.Path")
+    return Path(value)
+
+
 def course_root() -> Path:
     """Return the course's top folder, the one that holds ``_toc.yml``.
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 LAYERS = [
-    "paths", "files", "checks", "device", "operators", "noise", "problem", "phantoms", "data",
-    "models", "features", "losses", "metrics", "tiling", "checkpoints", "training", "evaluation",
-    "pretraining", "plotting", "exercises", "__main__",
+    "paths", "files", "checks", "device", "operators", "noise", "problem", "phantoms", "slices",
+    "data", "dicom", "models", "classical", "features", "losses", "metrics", "tiling", "manifest",
+    "checkpoints", "optimizer", "training", "evaluation", "pretraining", "plotting", "exercises",
+    "__main__",
 ]  # fmt: skip
 
 

@@ -1,0 +1,141 @@
+"""Call a reader's function, whatever it does, and say in plain words what went wrong."""
+
+from __future__ import annotations
+
+import ctypes
+import dis
+import inspect
+import linecache
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ippy.exercises.core import Unanswered, Unusable, Wrong
+
+TIME_LIMIT = 10.0  # seconds for one call; the inputs are small, a right answer takes milliseconds
+
+
+def call(answer: Callable[..., Any], **inputs: Any) -> Any:
+    """Call an answer, by position, and return what it returns.
+
+    Args:
+        answer: The reader's function.
+        inputs: What it is given, by the names that the question uses.
+
+    Raises:
+        Unanswered: It is still the stub.
+        Unusable: It is no function, or takes other arguments.
+        Wrong: It stops with an error, does not come back, returns nothing or changes its inputs.
+    """
+    if answer is Ellipsis or answer is None:
+        raise Unanswered
+    expected = f"({', '.join(inputs)})"
+    if not callable(answer):
+        raise Unusable(
+            f"This is {_kind(answer)}; expected a function that takes `{expected}`. Hand over "
+            "its name, without calling it."
+        )
+    # Clones, so that the originals stay; a clone hands its gradient on to its original.
+    given = [v.clone() if isinstance(v, Tensor) else v for v in inputs.values()]
+    try:
+        inspect.signature(answer).bind(*given)
+    except ValueError:
+        pass  # some of PyTorch's own functions don't say what they take
+    except TypeError:
+        raise Unusable(
+            f"The function takes `{inspect.signature(answer)}`; it is called with `{expected}`."
+        ) from None
+    try:
+        with _time_limit(TIME_LIMIT):
+            result = answer(*given)
+    except (Unanswered, NotImplementedError):
+        raise Unanswered from None
+    except _TooLong:
+        raise Wrong(
+            f"The function was stopped: it had not come back after {TIME_LIMIT:g} seconds. "
+            "Is there a loop that never ends?"
+        ) from None
+    except Exception as error:
+        raise Wrong(_explain(answer, error, inputs)) from None
+    if result is Ellipsis or (result is None and _is_empty(answer)):
+        raise Unanswered
+    if result is None:
+        raise Wrong("The function returns None. Is the `return` missing?")
+    for (name, before), after in zip(inputs.items(), given, strict=True):
+        if isinstance(before, Tensor) and not torch.equal(before, after):
+            raise Wrong(
+                f"The function changes its input `{name}` in place, so whoever called it loses "
+                f"`{name}`. Watch for `+=`, `{name}[...] = ...` and methods that end in `_`."
+            )
+    return result
+
+
+def type_name(value: Any) -> str:
+    """Return the name of a value's type, with its package where it is not Python's own."""
+    cls = type(value)
+    return cls.__name__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__name__}"
+
+
+def _kind(value: Any) -> str:
+    return "a tensor" if isinstance(value, Tensor) else f"of type `{type_name(value)}`"
+
+
+def _is_empty(answer: Callable[..., Any]) -> bool:
+    """Whether a function does nothing but return: ``def f(x): ...``."""
+    code = getattr(answer, "__code__", None)
+    idle = ("RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "COPY_FREE_VARS")
+    return code is not None and all(step.opname in idle for step in dis.get_instructions(code))
+
+
+def _explain(answer: Callable[..., Any], error: Exception, inputs: dict[str, Any]) -> str:
+    """Say at which line of the reader's the error came, what it says, and with which inputs."""
+    file = getattr(getattr(answer, "__code__", None), "co_filename", None)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
+    line = linecache.getline(file, frames[-1].lineno or 0).strip() if frames and file else ""
+    where = f"at the line `{line}`, with" if line else "with"
+    message = " ".join(line.strip() for line in str(error).strip().splitlines()[:2])[:300]
+    shapes = [
+        f"`{name}` of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"`{name}`"
+        for name, value in inputs.items()
+    ]
+    given = f"(It was given {_list(shapes)}.)"
+    return f"The function stops {where} {type(error).__name__}: {message.rstrip('.')}. {given}"
+
+
+def _list(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+class _TooLong(BaseException):
+    """Not an ``Exception``, so that a reader's ``except Exception`` lets it through."""
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise ``_TooLong`` in this thread once the time is over.
+
+    A timer asks the interpreter to raise it, which works on every platform and in every thread, at
+    the next line of Python; a call that sleeps in C is stopped only when it comes back.
+    """
+    thread = ctypes.c_ulong(threading.get_ident())
+    lock, ended = threading.Lock(), threading.Event()
+
+    def stop() -> None:
+        with lock:
+            if not ended.is_set():
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(_TooLong))
+
+    timer = threading.Timer(seconds, stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        with lock:  # the timer has raised, or never will
+            ended.set()
+        timer.cancel()

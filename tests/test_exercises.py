@@ -1,0 +1,231 @@
+"""The exercises answer as they should: right, wrong in a known way, broken, or not at all."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import nbformat
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ippy import exercises
+from ippy.exercises import EXERCISES, Feedback, calling, check, judge
+from ippy.models.vit import patchify
+from ippy.operators import LinearOperator
+
+BOOK = Path(__file__).resolve().parent.parent / "book"
+
+
+@pytest.fixture(autouse=True)
+def _no_tries_yet() -> Iterator[None]:
+    exercises._wrong_tries.clear()
+    yield
+
+
+def answers(notebook: str) -> dict[str, Any]:
+    """Run the cells of a notebook that answer and check, and return what was handed to `check`."""
+    cells = nbformat.read(BOOK / f"{notebook}.ipynb", as_version=4).cells
+    handed: dict[str, Any] = {}
+    scope: dict[str, Any] = {}
+    matplotlib.use("Agg")
+    for cell in cells:
+        if cell.cell_type == "code" and "mystnb" not in cell.metadata and "-after" not in cell.id:
+            exec(cell.source, scope)
+            scope["check"] = handed.__setitem__
+    return handed
+
+
+@pytest.fixture(scope="module")
+def solutions() -> dict[str, Any]:
+    return answers("solutions")
+
+
+@pytest.fixture(scope="module")
+def stubs() -> dict[str, Any]:
+    return answers("exercises")
+
+
+def test_both_notebooks_hold_every_exercise(solutions: dict, stubs: dict) -> None:
+    assert list(stubs) == list(solutions)
+    assert set(stubs) == set(EXERCISES)
+    assert len(stubs) >= 20
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_solution_is_right(solutions: dict, name: str) -> None:
+    for _ in range(3):  # other inputs each time
+        feedback = judge(name, solutions[name])
+        assert feedback.verdict == "right", str(feedback)
+    assert EXERCISES[name].why in str(feedback)
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_stub_is_not_answered(stubs: dict, name: str) -> None:
+    for stub in (stubs[name], ..., None):
+        feedback = judge(name, stub)
+        assert feedback.verdict == "open"
+        assert "Not answered yet" in str(feedback) and "\n" not in str(feedback)
+
+
+@pytest.mark.parametrize("name", [n for n, e in EXERCISES.items() if e.kind == "choice"])
+def test_every_option_has_an_answer_of_its_own(name: str) -> None:
+    verdicts = {letter: judge(name, letter) for letter in "abcd"}
+    assert sorted(f.verdict for f in verdicts.values()) == ["right", "wrong", "wrong", "wrong"]
+    assert len({f.text for f in verdicts.values()}) == 4
+    assert judge(name, "e").verdict == judge(name, 3).verdict == "unusable"
+
+
+def column_by_column(x: Tensor, P: int) -> Tensor:
+    return patchify(x.transpose(-2, -1), P)
+
+
+def test_hints_come_one_after_the_other_and_end() -> None:
+    hints = EXERCISES["patchify"].hints
+    given = [judge("patchify", column_by_column).hint for _ in range(len(hints) + 2)]
+    assert [hint.split(": ", 1)[1] for hint in given] == [*hints, hints[-1], hints[-1]]
+    assert judge("key-bias", "a").hint.startswith("Hint 1")  # each counts its own
+
+
+@pytest.mark.parametrize("name", [n for n, e in EXERCISES.items() if e.kind == "number"])
+def test_no_hint_gives_the_number_away(solutions: dict, name: str) -> None:
+    hints = " ".join(EXERCISES[name].hints)
+    assert f"{solutions[name]:.4g}" not in re.findall(r"[\d.]*\d", hints)
+
+
+# Answers that are not wrong in their thought but in what they do.
+
+
+def in_place(x: Tensor, P: int) -> Tensor:
+    patches = patchify(x, P)
+    x.zero_()
+    return patches
+
+
+def endless(x: Tensor, P: int) -> Tensor:
+    while True:
+        try:
+            x = x + 1
+        except Exception:  # a student who catches everything
+            continue
+
+
+def stops(x: Tensor, P: int) -> Tensor:
+    return x.reshape(7, P)
+
+
+def forgets(x: Tensor, P: int) -> None:
+    patchify(x, P)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (in_place, "changes its input `x` in place"),
+        (stops, "`return x.reshape(7, P)`, with RuntimeError"),
+        (forgets, "`return` missing"),
+        (lambda x, P: patchify(x, P).detach(), "no gradient flows back"),
+        (lambda x, P: torch.from_numpy(patchify(x, P).detach().numpy()), "no gradient flows back"),
+        (lambda x, P: patchify(x, P).double(), "torch.float64"),
+        (lambda x, P: patchify(x, P).numpy(), "type `numpy.ndarray`"),
+        (lambda x, P: (patchify(x, P), P), "type `tuple`"),
+        (lambda x, P: patchify(x, P) * math.nan, "NaN"),
+        (lambda x, P: patchify(x, P) * 1j, "complex"),
+        (lambda x, P: patchify(x, P)[0], "has shape (9, 16); expected (2, 9, 16)"),
+        (lambda x, P: patchify(x, P).flip(1), "wrong order"),
+        (lambda x, P: 3 * patchify(x, P), "constant factor"),
+        (lambda x, P: -patchify(x, P), "wrong sign"),
+        (lambda x, P: patchify(x, P) + 1, "added everywhere"),
+        (lambda x, P: patchify(x[:1].expand_as(x), P), "right for the first image"),
+        (lambda x, P: patchify(x.square(), P), "the numbers are not"),
+    ],
+)
+def test_what_goes_wrong_is_explained(answer: Callable, words: str) -> None:
+    feedback = judge("patchify", answer)
+    assert feedback.verdict == "wrong"
+    assert words in feedback.text
+
+
+def test_a_wrong_border_is_seen() -> None:
+    def rolled(x: Tensor, y: Tensor, K: LinearOperator, t: float) -> Tensor:
+        """Like the right step, but as if the images went on periodically."""
+        wide = F.pad(x, (8, 8, 8, 8), mode="circular")
+        inside = K(wide)[..., 8:-8, 8:-8] - y
+        return x - t * K.T(F.pad(inside, (8, 8, 8, 8), mode="circular"))[..., 8:-8, 8:-8]
+
+    assert "wrong near the border" in judge("data-step", rolled).text
+
+
+def test_a_wrong_number_from_code_is_not_right() -> None:
+    assert judge("l1", lambda a, b: (a - b).abs().max()).verdict == "wrong"
+
+
+def test_an_endless_loop_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calling, "TIME_LIMIT", 0.3)
+    assert "never ends" in judge("patchify", endless).text
+    time.sleep(0.4)  # nothing is raised here later
+    assert judge("patchify", patchify).verdict == "right"
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "words"),
+    [
+        ("patchify", lambda x: x, "takes `(x)`; it is called with `(x, patch_size)`"),
+        ("patchify", torch.zeros(2, 9, 16), "a tensor; expected a function"),
+        ("crossover", "512", "type `str`"),
+        ("crossover", True, "type `bool`"),
+        ("rounding", "58.9 dB", "in dB, without writing the unit"),
+        ("key-bias", "maybe", "letters a, b, c, d"),
+    ],
+)
+def test_another_kind_of_answer_costs_no_hint(name: str, answer: Any, words: str) -> None:
+    feedback = judge(name, answer)
+    assert feedback.verdict == "unusable"
+    assert words in feedback.text
+    assert not feedback.hint and not exercises._wrong_tries[name]
+
+
+def not_yet(x: Tensor, P: int) -> Tensor:
+    raise NotImplementedError
+
+
+def only_a_docstring(x: Tensor, P: int) -> Tensor:
+    """Cut."""
+
+
+@pytest.mark.parametrize("stub", [not_yet, only_a_docstring, lambda x, P: ...])
+def test_other_stubs_are_known(stub: Callable) -> None:
+    assert judge("patchify", stub).verdict == "open"
+
+
+@pytest.mark.parametrize("number", [512.0, np.float32(512), np.array(512), torch.tensor([512])])
+def test_numbers_come_in_many_types(number: Any) -> None:
+    assert judge("crossover", number).verdict == "right"
+
+
+def test_letters_come_in_many_forms() -> None:
+    assert {judge("key-bias", form).verdict for form in ("b", "B", "(b)", " b. ")} == {"right"}
+
+
+def test_an_unknown_name_is_answered_with_near_ones() -> None:
+    with pytest.raises(ValueError, match="did you mean patchify"):
+        judge("patchfy", ...)
+
+
+def test_check_prints_where_there_is_no_notebook(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check("key-bias", "b") is None
+    assert capsys.readouterr().out == f"Right. {EXERCISES['key-bias'].why}\n"
+
+
+def test_the_box_shows_code_and_escapes_the_rest() -> None:
+    box = Feedback("wrong", "Not yet.", "`a < b` & <script>", "Hint 1 of 1: x")._repr_html_()
+    assert "<code>a &lt; b</code> &amp; &lt;script&gt;" in box
+    assert "Hint 1 of 1: x" in box
