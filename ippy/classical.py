@@ -12,7 +12,7 @@ import torch
 from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor, nn
 
-from ippy.models.inputs import check_images
+from ippy.checks import check_batch
 from ippy.operators import Blurring
 
 # Of a grid of values, those with the highest mean PSNR over one slice of each generated training
@@ -43,7 +43,7 @@ class Tikhonov(nn.Module):
 
     def forward(self, y: Tensor) -> Tensor:
         """Restore measurements (B, 1, H, W), no smaller than the kernel."""
-        check_images(y, channels=1, min_size=len(self.kernel))
+        check_batch("y", y, 1, min_size=len(self.kernel))
         h = transfer(self.kernel, y.shape[-2:])
         return torch.fft.ifft2(h.conj() * torch.fft.fft2(y) / (h.abs() ** 2 + self.weight)).real
 
@@ -80,7 +80,7 @@ class TotalVariation(nn.Module):
 
     def forward(self, y: Tensor) -> Tensor:
         """Restore measurements (B, 1, H, W), no smaller than the kernel; without a gradient."""
-        check_images(y, channels=1, min_size=len(self.kernel))
+        check_batch("y", y, 1, min_size=len(self.kernel))
         with torch.no_grad():
             h = transfer(self.kernel, y.shape[-2:])
             data = h.conj() * torch.fft.fft2(y)

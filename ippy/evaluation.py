@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
@@ -12,6 +11,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ippy import metrics as measures
+from ippy.checks import check_choice, check_integer, check_tensor, check_values
 from ippy.device import get_device
 from ippy.problem import InverseProblem
 
@@ -46,9 +46,17 @@ def measure_one_by_one(
 
     Returns:
         Measurements (N, 1, H, W), on the CPU.
+
+    Raises:
+        TypeError: ``images`` are not tensors of floating-point numbers, or ``problem`` or ``seed``
+            is of the wrong type.
+        ValueError: There is no image, they differ in size, or one has another shape or holds NaN.
     """
-    generator = torch.Generator().manual_seed(seed)
-    return torch.stack([problem.measure(x[None].cpu(), generator)[0] for x in _each(images)])
+    truths = _read(images)
+    sizes = {tuple(x.shape) for x in truths}
+    if len(sizes) > 1:
+        raise ValueError(f"images have the shapes {sorted(sizes)}; expected one size")
+    return torch.cat(list(_measurements(truths, problem, seed)))
 
 
 @torch.no_grad()
@@ -70,7 +78,7 @@ def evaluate(
 
     Args:
         models: Models by name.
-        images: Slices (N, 1, H, W) in [0, 1], or a data set of (1, H, W).
+        images: Slices (N, 1, H, W) in [0, 1], or a data set of (1, H, W), which may differ in size.
         problem: Makes the measurements.
         metrics: Which of "mse", "psnr", "ssim", "lpips" to compute.
         seed: Seed of the noise.
@@ -83,35 +91,100 @@ def evaluate(
         "Measurement", the blurred image itself, come first, then the models in their order.
 
     Raises:
-        ValueError: A metric is unknown, or there is no image.
+        TypeError: An argument is of the wrong type.
+        ValueError: A metric or the device is unknown, there is no image, one has another shape or
+            holds NaN, or a model can't take one or returns NaN.
     """
-    unknown = [name for name in metrics if name not in METRICS]
-    if unknown:
-        raise ValueError(f"no metric is called {unknown[0]!r}; expected some of {METRICS}")
-    truths = list(itertools.islice(_each(images), first))
-    if not truths:
-        raise ValueError("no images to evaluate on; expected at least one slice")
-    device = device or get_device()
-    measurements = measure_one_by_one(torch.stack(truths), problem, seed=seed)
+    _check_models(models)
+    if isinstance(metrics, str) or not isinstance(metrics, Sequence):
+        raise TypeError(f"metrics is a {type(metrics).__name__}; expected a list, e.g. ['psnr']")
+    for number, name in enumerate(metrics):
+        check_choice(f"metrics[{number}]", name, METRICS)
+    check_choice("progress", progress, (False, True))
+    truths = _read(images, first)
+    device = _usable(device) if device is not None else get_device()
+    measurements = list(_measurements(truths, problem, seed))
 
     restorers = {MEASUREMENT: nn.Identity(), **models}
     rows = []
     with tqdm(total=len(restorers) * len(truths), disable=not progress, unit="image") as bar:
         for name, model in restorers.items():
             model.to(device).eval()
-            for number, x in enumerate(truths):
-                x_hat = model(measurements[number : number + 1].to(device)).clamp(0, 1)
+            for number, (x, y) in enumerate(zip(truths, measurements, strict=True)):
                 x = x[None].to(device)
-                scores = {metric: getattr(measures, metric)(x_hat, x).item() for metric in metrics}
+                try:
+                    x_hat = model(y.to(device)).clamp(0, 1)
+                    scores = {m: getattr(measures, m)(x_hat, x).item() for m in metrics}
+                except (TypeError, ValueError) as error:
+                    kind = TypeError if isinstance(error, TypeError) else ValueError
+                    raise kind(f"models[{name!r}] on images[{number}]: {error}") from error
                 rows.append({"model": name, "image": number, **scores})
                 bar.update()
     return pd.DataFrame(rows)
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean of each metric over the images: one row a model, in the table's order."""
+    """Return the mean of each metric over the images: one row a model, in the table's order.
+
+    Raises:
+        TypeError: ``table`` is not a pandas table.
+        ValueError: It has no columns "model" and "image".
+    """
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(f"table is a {type(table).__name__}; expected what evaluate returned")
+    if not {"model", "image"} <= set(table.columns):
+        raise ValueError(f"table has the columns {list(table.columns)}; expected model and image")
     return table.drop(columns="image").groupby("model", sort=False).mean()
 
 
-def _each(images: Tensor | Dataset[Tensor]) -> Iterator[Tensor]:
-    return (images[number] for number in range(len(images)))
+def _read(images: Tensor | Dataset[Tensor], first: int | None = None) -> list[Tensor]:
+    """Return the first images, each (1, H, W), checked."""
+    if first is not None:
+        check_integer("first", first, least=1)
+    if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")) or isinstance(
+        images, (str, bytes, Mapping)
+    ):
+        raise TypeError(f"images is a {type(images).__name__}; expected a tensor or a data set")
+    if isinstance(images, Tensor) and images.ndim != 4:
+        raise ValueError(f"images has shape {tuple(images.shape)}; expected (N, 1, H, W)")
+    truths = [images[number] for number in range(len(images))[:first]]
+    if not truths:
+        raise ValueError("images is empty; expected at least one slice")
+    for number, x in enumerate(truths):
+        name = f"images[{number}]"
+        check_tensor(name, x, axes=(3,), expected="(1, H, W)")
+        if len(x) != 1:
+            raise ValueError(f"{name} has shape {tuple(x.shape)}; expected (1, H, W)")
+        check_values(name, x, span=2, wait=True)
+    return truths
+
+
+def _measurements(truths: Sequence[Tensor], problem: InverseProblem, seed: int) -> Iterator[Tensor]:
+    """Yield a measurement (1, 1, H, W) of each image (1, H, W), with noise from one generator."""
+    if not isinstance(problem, InverseProblem):
+        raise TypeError(
+            f"problem is a {type(problem).__name__}; expected an InverseProblem, e.g. "
+            "motion_deblurring()"
+        )
+    generator = torch.Generator().manual_seed(check_integer("seed", seed))
+    for x in truths:
+        yield problem.measure(x[None].cpu(), generator)
+
+
+def _check_models(models: Mapping[str, nn.Module]) -> None:
+    if not isinstance(models, Mapping):
+        raise TypeError(f"models is a {type(models).__name__}; expected a dict, name -> model")
+    for name, model in models.items():
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"models[{name!r}] is a {type(model).__name__}; expected an nn.Module")
+    if MEASUREMENT in models:
+        raise ValueError(f"models has the name {MEASUREMENT!r}, which is that of the first rows")
+
+
+def _usable(device: torch.device | str) -> torch.device:
+    """Return the device, if it is there to compute on."""
+    try:
+        torch.zeros(1, device=device).item()
+        return torch.device(device)
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        raise ValueError(f"device {device!r} can't be used here: {error}") from error

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import AlexNet_Weights, alexnet
 
+from ippy.checks import check_images
+
 MISSING_FEATURES = (
     "The pretrained AlexNet features are missing, so LPIPS and the perceptual loss are left out. "
     "To get them (233 MB, once), run this with a network connection: "
@@ -38,6 +40,7 @@ class AlexNetFeatures(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Map ImageNet-normalised images (B, 3, H, W) to 5 tensors (B, C_l, H_l, W_l)."""
+        check_images(x, self, min_size=MIN_SIZE)
         outputs = []
         for layer in self.layers:
             x = layer(x)
@@ -69,6 +72,16 @@ def alexnet_features() -> AlexNetFeatures:
         {key: value.clone() for key, value in pretrained.items()}, assign=True
     )
     return network.eval().requires_grad_(False)
+
+
+def check_colours(x: Tensor) -> None:
+    """Check that the images ``x``, (B, C, H, W), are grey or red, green and blue.
+
+    Raises:
+        ValueError: C is neither 1 nor 3.
+    """
+    if x.shape[1] not in (1, 3):
+        raise ValueError(f"x has shape {tuple(x.shape)}; expected (B, 1, H, W) or (B, 3, H, W)")
 
 
 @functools.cache

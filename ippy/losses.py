@@ -1,7 +1,8 @@
 """What training minimises beside torch's own ``nn.MSELoss`` and ``nn.L1Loss``.
 
 Every loss is called as ``loss(x_hat, x)``, estimate first, on images (B, C, H, W) in [0, 1], and
-returns one number. Each is computed in float32 at least, also under autocast.
+returns one number. Each is computed in float32 at least, also under autocast. Arguments are checked
+as :mod:`ippy.checks` says.
 """
 
 from __future__ import annotations
@@ -13,39 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ippy.features import MIN_SIZE, alexnet_features
+from ippy.checks import LARGEST, check_choice, check_number, check_pair, check_window
+from ippy.features import MIN_SIZE, alexnet_features, check_colours
 
 C1, C2 = 0.01**2, 0.03**2  # SSIM's constants for images in [0, 1]
-
-
-def check_pair(x_hat: Tensor, x: Tensor, *, min_size: int = 1) -> None:
-    """Check that ``x_hat`` and ``x`` are two batches of images that can be compared.
-
-    Raises:
-        TypeError: One of them does not hold floating-point numbers.
-        ValueError: Their shapes differ, are not (B, C, H, W), or are under ``min_size`` pixels.
-    """
-    if not (x_hat.is_floating_point() and x.is_floating_point()):
-        raise TypeError(f"images hold {x_hat.dtype} and {x.dtype}; expected floating point")
-    if x_hat.shape != x.shape or x.ndim != 4:
-        raise ValueError(
-            f"x_hat has shape {tuple(x_hat.shape)} and x has {tuple(x.shape)}; expected the same "
-            "(B, C, H, W) for both. A single slice (H, W) becomes a batch by x[None, None]"
-        )
-    if min(x.shape[2:]) < min_size:
-        raise ValueError(
-            f"images are {x.shape[2]}x{x.shape[3]} pixels; expected {min_size}x{min_size} at least"
-        )
-
-
-def _check_power(p: int) -> None:
-    if p not in (1, 2):
-        raise ValueError(f"p is {p}; expected 1 (absolute differences) or 2 (squared ones)")
-
-
-def _check_weights(weights: Sequence[float]) -> None:
-    if not all(math.isfinite(weight) and weight >= 0 for weight in weights):
-        raise ValueError(f"weights are {list(weights)}; expected finite numbers of 0 or more")
 
 
 def _at_least_float32(x: Tensor) -> Tensor:
@@ -63,15 +35,15 @@ class SSIMLoss(nn.Module):
         sigma: Standard deviation in pixels of Gaussian windows; None for uniform ones.
 
     Raises:
-        ValueError: ``window_size`` is not odd and positive, or ``sigma`` is not positive.
+        TypeError: ``window_size`` is not a whole number, or ``sigma`` not a number.
+        ValueError: ``window_size`` is even or out of range, or ``sigma`` is not from 0.01 to 1000.
     """
 
     def __init__(self, window_size: int = 3, *, sigma: float | None = None) -> None:
         super().__init__()
-        if window_size < 1 or window_size % 2 == 0:
-            raise ValueError(f"window_size is {window_size}; expected an odd number, e.g. 3 or 11")
-        if sigma is not None and not sigma > 0:
-            raise ValueError(f"sigma is {sigma}; expected a number of pixels above 0, or None")
+        check_window("window_size", window_size)
+        if sigma is not None:
+            sigma = check_number("sigma", sigma, least=0.01, most=1000)
         self.window_size = window_size
         self.sigma = sigma
 
@@ -81,7 +53,7 @@ class SSIMLoss(nn.Module):
 
     def ssim_map(self, x_hat: Tensor, x: Tensor) -> Tensor:
         """Return SSIM window by window: (B, C, H, W), at most 1."""
-        check_pair(x_hat, x)
+        check_pair(x_hat, x, data_range=1)
         x_hat, x = _at_least_float32(x_hat), _at_least_float32(x)
         mu_hat, mu = self._average(x_hat), self._average(x)  # (B, C, H, W)
         var_hat = self._average(x_hat * x_hat) - mu_hat * mu_hat
@@ -114,24 +86,34 @@ class FourierLoss(nn.Module):
             this frequency, sqrt(f_row^2 + f_column^2), are compared. 0 compares them all.
 
     Raises:
+        TypeError: ``high_pass`` is not a number.
         ValueError: ``p`` or ``high_pass`` is outside its range.
     """
 
     def __init__(self, *, p: int = 1, high_pass: float = 0.0) -> None:
         super().__init__()
-        _check_power(p)
-        if not 0 <= high_pass < 0.5:
-            raise ValueError(f"high_pass is {high_pass}; expected 0 or more and below 0.5")
+        check_choice("p", p, (1, 2))
         self.p = p
-        self.high_pass = high_pass
+        self.high_pass = check_number("high_pass", high_pass, least=0, most=0.5)
+        if self.high_pass == 0.5:
+            raise ValueError("high_pass is 0.5, the largest frequency there is; expected less")
 
     def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        """Return a number, 0 for equal images, for images (B, C, H, W)."""
+        """Return a number, 0 for equal images, for images (B, C, H, W).
+
+        Raises:
+            ValueError: The images are so small that none of their frequencies is compared.
+        """
         check_pair(x_hat, x)
         error = _at_least_float32(x_hat) - _at_least_float32(x)
         spectrum = torch.fft.fft2(error, norm="ortho")  # (B, C, H, W), complex; F is linear
         if self.high_pass > 0:
             spectrum = spectrum[..., self._passes(*x.shape[2:], device=x.device)]  # (B, C, kept)
+        if spectrum.numel() == 0:
+            raise ValueError(
+                f"x is {x.shape[2]}x{x.shape[3]} pixels; no frequency of so small an image reaches "
+                f"high_pass {self.high_pass}"
+            )
         return spectrum.abs().pow(self.p).mean()
 
     def _passes(self, H: int, W: int, *, device: torch.device) -> Tensor:
@@ -151,16 +133,22 @@ class PerceptualLoss(nn.Module):
         p: 1 or 2.
 
     Raises:
+        TypeError: ``weights`` are not a sequence of numbers.
         ValueError: ``weights`` are not five numbers of 0 or more, or ``p`` is not 1 or 2.
         FileNotFoundError: The pretrained features can't be had.
     """
 
     def __init__(self, *, weights: Sequence[float] = (1, 1, 1, 1, 1), p: int = 1) -> None:
         super().__init__()
-        _check_power(p)
-        _check_weights(weights)
+        check_choice("p", p, (1, 2))
+        if not isinstance(weights, Sequence) or isinstance(weights, str):
+            raise TypeError(f"weights is a {type(weights).__name__}; expected five numbers")
         if len(weights) != 5:
             raise ValueError(f"{len(weights)} weights came; expected one for each of 5 layers")
+        for number, weight in enumerate(weights):
+            check_number(f"weights[{number}]", weight, least=0, most=LARGEST)
+        if not any(weights):
+            raise ValueError("weights are all 0; expected one layer at least to be compared")
         self.weights = tuple(weights)
         self.p = p
         self.features = alexnet_features()
@@ -170,7 +158,8 @@ class PerceptualLoss(nn.Module):
 
     def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
         """Return a number, 0 for equal images, for images (B, 1 or 3, H, W) in [0, 1]."""
-        check_pair(x_hat, x, min_size=MIN_SIZE)
+        check_pair(x_hat, x, min_size=MIN_SIZE, data_range=1)
+        check_colours(x)
         estimated = self.features(self._normalise(x_hat))  # 5 times (B, C_l, H_l, W_l)
         with torch.no_grad():
             true = self.features(self._normalise(x))
@@ -178,7 +167,8 @@ class PerceptualLoss(nn.Module):
         return sum(w * (a.float() - b.float()).abs().pow(self.p).mean() for w, a, b in layers if w)
 
     def _normalise(self, x: Tensor) -> Tensor:
-        return (x.expand(-1, 3, -1, -1) - self.mean) / self.std  # (B, 3, H, W)
+        colours = x.to(self.mean.dtype).expand(-1, 3, -1, -1)  # (B, 3, H, W)
+        return (colours - self.mean) / self.std
 
 
 class CombinedLoss(nn.Module):
@@ -190,15 +180,24 @@ class CombinedLoss(nn.Module):
         losses: Weight, 0 or more, and loss for each name.
 
     Raises:
+        TypeError: ``losses`` is not such a dict.
         ValueError: There is no loss, or a weight is negative or not finite.
     """
 
     def __init__(self, losses: Mapping[str, tuple[float, nn.Module]]) -> None:
         super().__init__()
+        example = "expected a dict such as {'MSE': (1.0, nn.MSELoss())}"
+        if not isinstance(losses, Mapping):
+            raise TypeError(f"losses is a {type(losses).__name__}; {example}")
         if not losses:
-            raise ValueError("no losses came; expected a dict such as {'MSE': (1.0, nn.MSELoss())}")
+            raise ValueError(f"no losses came; {example}")
+        for name, entry in losses.items():
+            if not (isinstance(entry, (tuple, list)) and len(entry) == 2):
+                raise TypeError(f"losses[{name!r}] is not a pair (weight, loss); {example}")
+            check_number(f"weights[{name!r}]", entry[0], least=0, most=LARGEST)
+            if not isinstance(entry[1], nn.Module):
+                raise TypeError(f"losses[{name!r}] has no loss, an nn.Module; {example}")
         self.weights = {name: weight for name, (weight, _) in losses.items()}
-        _check_weights(list(self.weights.values()))
         self.losses = nn.ModuleList(loss for _, loss in losses.values())
 
     def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """What is reported about a reconstruction: one number for each image of a batch.
 
 Every metric is called as ``metric(x_hat, x)``, estimate first, on images (B, C, H, W) in [0, 1],
-and returns a float tensor (B,).
+and returns a float tensor (B,). Arguments are checked as :mod:`ippy.checks` says.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from ippy.features import MIN_SIZE, MISSING_FEATURES, features_available
-from ippy.losses import check_pair
+from ippy.checks import LARGEST, check_number, check_pair
+from ippy.features import MIN_SIZE, MISSING_FEATURES, check_colours, features_available
 
 HIGHER_IS_BETTER: dict[str, bool] = {"mse": False, "psnr": True, "ssim": True, "lpips": False}
 
@@ -21,7 +21,13 @@ WINDOW = 7  # side of SSIM's windows in pixels
 
 
 def mse(x_hat: Tensor, x: Tensor) -> Tensor:
-    """Return the mean squared error of each image, (B,)."""
+    """Return the mean squared error of each image, (B,).
+
+    Raises:
+        TypeError: The images are not tensors of floating-point numbers.
+        ValueError: Their shapes are not the same (B, C, H, W), or they hold NaN or infinity.
+    """
+    check_pair(x_hat, x, wait=True)
     return _mse(x_hat, x).float()
 
 
@@ -36,9 +42,13 @@ def psnr(x_hat: Tensor, x: Tensor, *, data_range: float = 1.0) -> Tensor:
         data_range: Largest minus smallest possible grey level.
 
     Raises:
-        ValueError: The shapes are not the same (B, C, H, W), or ``data_range`` is not positive.
+        TypeError: The images are not tensors of floating-point numbers, or ``data_range`` is not a
+            number.
+        ValueError: The shapes are not the same (B, C, H, W), the images hold NaN or infinity, ``x``
+            does not fit ``data_range``, or that is not positive.
     """
-    _check_range(data_range)
+    data_range = _check_range(data_range)
+    check_pair(x_hat, x, data_range=data_range, wait=True)
     return (10 * torch.log10(data_range**2 / _mse(x_hat, x))).float()
 
 
@@ -55,12 +65,16 @@ def ssim(x_hat: Tensor, x: Tensor, *, data_range: float = 1.0) -> Tensor:
         data_range: Largest minus smallest possible grey level.
 
     Raises:
-        ValueError: The shapes are not the same (B, C, H, W), an image is smaller than a window, or
-            ``data_range`` is not positive.
+        TypeError: The images are not tensors of floating-point numbers, or ``data_range`` is not a
+            number.
+        ValueError: The shapes are not the same (B, C, H, W), an image is smaller than a window or
+            holds NaN or infinity, ``x`` does not fit ``data_range``, or that is not positive.
     """
-    check_pair(x_hat, x, min_size=WINDOW)
-    _check_range(data_range)
+    data_range = _check_range(data_range)
+    check_pair(x_hat, x, min_size=WINDOW, data_range=data_range, wait=True)
     dtype = torch.promote_types(x.dtype, torch.float32)
+    if max(x.detach().abs().max(), x_hat.detach().abs().max()) > 2 * data_range:
+        dtype = _precise(x.device)  # far off the scale, the variances are small differences
     pairs = zip(x_hat.to(dtype), x.to(dtype), strict=True)  # one image at a time fits the cache
     return torch.stack([_ssim(a, b, data_range) for a, b in pairs]).float()
 
@@ -77,9 +91,12 @@ def lpips(x_hat: Tensor, x: Tensor) -> Tensor:
 
     Raises:
         FileNotFoundError: The pretrained features can't be had.
-        ValueError: The shapes are not the same (B, 1 or 3, H, W), or the images are too small.
+        TypeError: The images are not tensors of floating-point numbers.
+        ValueError: The shapes are not the same (B, 1 or 3, H, W), or the images are too small, hold
+            NaN or infinity, or are not on the scale of [0, 1].
     """
-    check_pair(x_hat, x, min_size=MIN_SIZE)
+    check_pair(x_hat, x, min_size=MIN_SIZE, data_range=1, wait=True)
+    check_colours(x)
     network = _lpips_network(x.device)
     scaled = [(2 * image.float() - 1).expand(-1, 3, -1, -1) for image in (x_hat, x)]
     with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
@@ -87,9 +104,12 @@ def lpips(x_hat: Tensor, x: Tensor) -> Tensor:
 
 
 def _mse(x_hat: Tensor, x: Tensor) -> Tensor:
-    check_pair(x_hat, x)
-    precise = torch.float32 if x.device.type == "mps" else torch.float64  # MPS has no float64
+    precise = _precise(x.device)
     return (x_hat.to(precise) - x.to(precise)).square().mean(dim=(1, 2, 3))  # (B,)
+
+
+def _precise(device: torch.device) -> torch.dtype:
+    return torch.float32 if device.type == "mps" else torch.float64  # MPS has no float64
 
 
 def _ssim(x_hat: Tensor, x: Tensor, data_range: float) -> Tensor:
@@ -106,8 +126,10 @@ def _ssim(x_hat: Tensor, x: Tensor, data_range: float) -> Tensor:
     )  # (C, H-6, W-6) each
     mu_squares, mu_error_squares = mu_hat * mu_hat + mu * mu, (mu_hat - mu).square()
     sample = WINDOW**2 / (WINDOW**2 - 1)  # from mean squares to sample variances
-    variances = sample * (squares - mu_squares)  # of x_hat plus of x
+    variances = (sample * (squares - mu_squares)).clamp(min=0)  # of x_hat plus of x
     error_variance = sample * (error_squares - mu_error_squares)
+    # var(a - b) is at most 2 var(a) + 2 var(b): rounding must not break it on nearly flat images
+    error_variance = torch.minimum(error_variance.clamp(min=0), 2 * variances)
     luminance = 1 - mu_error_squares / (mu_squares + C1)
     structure = 1 - error_variance / (variances + C2)
     return (luminance * structure).mean()
@@ -123,9 +145,8 @@ def _window_means(x: Tensor) -> Tensor:
     return x / WINDOW**2
 
 
-def _check_range(data_range: float) -> None:
-    if not data_range > 0:
-        raise ValueError(f"data_range is {data_range}; expected a positive number, 1 for [0, 1]")
+def _check_range(data_range: float) -> float:
+    return check_number("data_range", data_range, least=1e-6, most=LARGEST)
 
 
 @functools.cache

@@ -9,6 +9,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ippy.checks import (
+    COMPLEX,
+    LARGEST,
+    REAL,
+    check_choice,
+    check_counts,
+    check_number,
+    check_tensor,
+    check_values,
+    check_window,
+)
+
 # Taps (dr, dc, weight): the output at row r and column c gains weight * x[r + dr, c + dc].
 Taps = list[tuple[int, int, float]]
 
@@ -33,13 +45,13 @@ class LinearOperator(ABC):
 
         Raises:
             TypeError: ``x`` is not a tensor of floating-point numbers.
-            ValueError: ``x`` has fewer than two axes.
+            ValueError: ``x`` has fewer than two axes, or holds NaN or infinity.
         """
-        if not isinstance(x, Tensor) or not (x.is_floating_point() or x.is_complex()):
-            came = f"{x.dtype} tensor" if isinstance(x, Tensor) else type(x).__name__
-            raise TypeError(f"x is a {came}; expected a floating-point tensor (use x.float())")
-        if x.ndim < 2:
-            raise ValueError(f"x has shape {tuple(x.shape)}; expected images (..., H, W)")
+        images = "images (..., H, W)"
+        check_tensor("x", x, axes=range(2, 9), expected=images, dtypes=REAL + COMPLEX, empty=True)
+        if x.numel() == 0:
+            return x.clone()  # no images in, no images out
+        check_values("x", x)
         return self._forward(x)
 
     def __matmul__(self, x: Tensor) -> Tensor:
@@ -75,7 +87,8 @@ class Blurring(LinearOperator):
 
     Args:
         img_shape: Nominal image size (H, W) in pixels; images of any size are accepted.
-        kernel: Custom kernel, (k, k) with k odd. Give this or ``kernel_type``.
+        kernel: Custom kernel, (k, k) with k odd, whose sum is not 0: a tensor, an array, or nested
+            lists. Give this or ``kernel_type``.
         kernel_type: ``"motion"``, a straight streak of ``kernel_size`` taps, or ``"gaussian"``.
         kernel_size: Side k of the generated kernel, odd, in pixels.
         kernel_variance: Variance of the Gaussian, in pixels squared.
@@ -85,7 +98,9 @@ class Blurring(LinearOperator):
         kernel: The kernel, tensor (k, k). Generated kernels sum to 1.
 
     Raises:
-        ValueError: The kernel is not square with an odd side, or no kernel is described.
+        TypeError: An argument is of the wrong type, such as 9.0 for ``kernel_size``.
+        ValueError: The kernel is not square with an odd side, sums to 0 or is not finite; a number
+            is out of range; or no kernel is described.
     """
 
     def __init__(
@@ -100,25 +115,19 @@ class Blurring(LinearOperator):
         if (kernel is None) == (kernel_type is None):
             raise ValueError(
                 "expected either kernel, a (k, k) tensor, or kernel_type, 'motion' or 'gaussian'; "
-                f"came kernel={'none' if kernel is None else 'a tensor'}, {kernel_type=}"
+                f"came {'neither' if kernel is None else 'both'}"
             )
-        if kernel is None:
-            if kernel_size < 1 or kernel_size % 2 == 0:
-                raise ValueError(f"kernel_size is {kernel_size}; expected an odd number, 1 or more")
+        if not isinstance(img_shape, Sequence) or len(img_shape) != 2:
+            raise TypeError(f"img_shape is a {type(img_shape).__name__}; expected a pair (H, W)")
+        check_counts(**{"img_shape[0]": img_shape[0], "img_shape[1]": img_shape[1]})
+        if kernel is not None:
+            kernel = _custom_kernel(kernel)
+        else:
+            check_choice("kernel_type", kernel_type, ("motion", "gaussian"))
             if kernel_type == "motion":
                 kernel = motion_kernel(kernel_size, motion_angle)
-            elif kernel_type == "gaussian":
-                kernel = gaussian_kernel(kernel_size, kernel_variance)
             else:
-                raise ValueError(f"{kernel_type=}; expected 'motion' or 'gaussian'")
-        kernel = torch.as_tensor(kernel).detach()
-        if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1] or kernel.shape[0] % 2 == 0:
-            raise ValueError(
-                f"kernel has shape {tuple(kernel.shape)}; expected (k, k) with k odd. "
-                "Pad it with a row and a column of zeros if need be."
-            )
-        if not kernel.isfinite().all() or not kernel.any():
-            raise ValueError("kernel is all zero or not finite; expected finite taps, one non-zero")
+                kernel = gaussian_kernel(kernel_size, kernel_variance)
         self.img_shape = tuple(img_shape)
         self.kernel = kernel
         centre = kernel.shape[0] // 2
@@ -135,31 +144,71 @@ class Blurring(LinearOperator):
         return _Correlation.apply(y, self._adjoint_taps)
 
 
-def motion_kernel(size: int, angle: float) -> Tensor:
-    """Return a straight motion streak, (size, size), sum 1.
+def motion_kernel(kernel_size: int, motion_angle: float) -> Tensor:
+    """Return a straight motion streak, (k, k), sum 1.
 
     Args:
-        size: Odd side of the kernel, in pixels.
-        angle: Direction of the streak, in degrees.
+        kernel_size: Odd side k of the kernel, in pixels.
+        motion_angle: Direction of the streak, in degrees.
+
+    Raises:
+        TypeError: An argument is not such a number.
+        ValueError: An argument is out of range.
     """
-    kernel = torch.zeros(size, size)
-    centre, theta = size // 2, math.radians(angle)
-    for i in range(size):
+    check_window("kernel_size", kernel_size)
+    theta = math.radians(check_number("motion_angle", motion_angle, least=-LARGEST, most=LARGEST))
+    kernel = torch.zeros(kernel_size, kernel_size)
+    centre = kernel_size // 2
+    for i in range(kernel_size):
         row = math.floor(centre + (i - centre) * math.sin(theta))
         col = math.floor(centre + (i - centre) * math.cos(theta))
-        if 0 <= row < size and 0 <= col < size:
+        if 0 <= row < kernel_size and 0 <= col < kernel_size:
             kernel[row, col] = 1.0
     return kernel / kernel.sum()
 
 
-def gaussian_kernel(size: int, variance: float) -> Tensor:
-    """Return an isotropic Gaussian, (size, size), sum 1; ``variance`` is in pixels squared."""
-    if not variance > 0:
-        raise ValueError(f"kernel_variance is {variance}; expected a positive number")
-    offset = torch.arange(size, dtype=torch.float32) - size // 2
+def gaussian_kernel(kernel_size: int, kernel_variance: float) -> Tensor:
+    """Return an isotropic Gaussian, (k, k), sum 1.
+
+    Args:
+        kernel_size: Odd side k of the kernel, in pixels.
+        kernel_variance: Variance in pixels squared, from 0.0001 to 1,000,000.
+
+    Raises:
+        TypeError: An argument is not such a number.
+        ValueError: An argument is out of range.
+    """
+    check_window("kernel_size", kernel_size)
+    variance = check_number("kernel_variance", kernel_variance, least=1e-4, most=1e6)
+    offset = torch.arange(kernel_size, dtype=torch.float32) - kernel_size // 2
     profile = torch.exp(-(offset**2) / (2 * variance))
     kernel = torch.outer(profile, profile)
     return kernel / kernel.sum()
+
+
+def _custom_kernel(kernel: Tensor) -> Tensor:
+    """Return a reader's own kernel as a tensor that can blur."""
+    if not isinstance(kernel, Tensor):
+        try:
+            kernel = torch.as_tensor(kernel, dtype=torch.float32)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(f"kernel can't be made a (k, k) tensor: {error}") from error
+    if not kernel.is_floating_point() and not kernel.is_complex():
+        kernel = kernel.float()
+    check_tensor("kernel", kernel, axes=(2,), expected="(k, k) with k odd")
+    if kernel.shape[0] != kernel.shape[1] or kernel.shape[0] % 2 == 0 or kernel.is_meta:
+        raise ValueError(
+            f"kernel has shape {tuple(kernel.shape)} on {kernel.device}; expected (k, k) with k "
+            "odd. Pad it with a row and a column of zeros if need be."
+        )
+    check_window("kernel's side", kernel.shape[0])
+    check_values("kernel", kernel, wait=True)
+    if abs(kernel.double().sum()) <= 1e-6 * kernel.double().abs().sum():
+        raise ValueError(
+            "kernel sums to 0; expected a blur, which keeps some of the brightness. An edge filter "
+            "is an operator of its own: subclass LinearOperator"
+        )
+    return kernel.detach()
 
 
 class _Correlation(torch.autograd.Function):

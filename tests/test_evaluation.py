@@ -94,10 +94,28 @@ def test_published_table_has_the_seven_models():
 
 
 def test_bad_requests_are_explained(slices):
-    with pytest.raises(ValueError, match="'nrmse'"):
+    with pytest.raises(ValueError, match=r"metrics\[0\] is 'nrmse'"):
         evaluate({}, slices, motion_deblurring(), metrics=("nrmse",))
     with pytest.raises(ValueError, match="at least one slice"):
         evaluate({}, slices[:0], motion_deblurring())
+    for arguments, says in [
+        ({"images": [*slices, torch.full((1, 64, 64), torch.nan)]}, r"images\[3\] holds NaN"),
+        ({"images": 255 * slices}, r"images\[0\] goes from .* to 25\d"),
+        ({"images": slices[:, :, :5]}, r"models\['Measurement'\] on images\[0\]: x is 5x64"),
+        ({"models": {MEASUREMENT: Brighter()}}, "models has the name 'Measurement'"),
+        ({"first": 0}, "first is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"device": "cray"}, "device 'cray' can't be used"),
+    ]:
+        with pytest.raises(ValueError, match=says):
+            evaluate(**{"models": {}, "images": slices, "problem": motion_deblurring()} | arguments)
+
+
+def test_images_may_differ_in_size(slices):
+    table = evaluate({}, [slices[0], slices[1][:, :40]], motion_deblurring())
+    assert len(table) == 2 and table["psnr"].between(5, 60).all()
+    with pytest.raises(ValueError, match=r"images have the shapes .*40, 64.*; expected one size"):
+        measure_one_by_one([slices[0], slices[1][:, :40]], motion_deblurring())
 
 
 def test_pretraining_writes_a_checkpoint_and_its_record(tmp_path):

@@ -107,7 +107,7 @@ def test_shapes_are_explained(name: str, shapes: tuple[tuple[int, ...], ...]) ->
 
 def test_other_wrong_input_is_explained() -> None:
     small = torch.zeros(1, 1, 6, 40)
-    with pytest.raises(ValueError, match="6x40 pixels; expected 7x7 at least"):
+    with pytest.raises(ValueError, match="x is 6x40 pixels; expected 7x7 at least"):
         ssim(small, small)
     with pytest.raises(ValueError, match="31x31 at least"):
         lpips(small, small)

@@ -207,7 +207,7 @@ def test_names_and_labels() -> None:
 
 
 def test_unknown_name_lists_the_names() -> None:
-    with pytest.raises(ValueError, match=r"'Unet'.*CNN.*UNetPP, ViT"):
+    with pytest.raises(ValueError, match=r"name is 'Unet'.*'CNN'.*'UNetPP', 'ViT'"):
         build("Unet")
 
 
@@ -226,7 +226,7 @@ def test_seed_decides_the_weights_and_leaves_the_global_one(name: str) -> None:
     [
         (torch.zeros(256, 256), ValueError, r"shape \(256, 256\); expected \(B, 1, H, W\)"),
         (torch.zeros(1, 3, 64, 64), ValueError, r"\(1, 3, 64, 64\); expected \(B, 1, H, W\)"),
-        (torch.zeros(1, 1, 64, 64, dtype=torch.uint8), TypeError, "torch.uint8; expected float"),
+        (torch.zeros(1, 1, 64, 64, dtype=torch.uint8), TypeError, "x holds torch.uint8; expected"),
     ],
     ids=["no batch", "colour", "bytes"],
 )
@@ -238,9 +238,9 @@ def test_wrong_input_is_explained(
 
 
 def test_a_unet_says_how_small_an_image_may_be(models: dict) -> None:
-    with pytest.raises(ValueError, match="7x64 pixels; this model needs at least 8x8"):
+    with pytest.raises(ValueError, match="x is 7x64 pixels; expected 8x8 at least"):
         models["UNet"](torch.zeros(1, 1, 7, 64))
-    with pytest.raises(ValueError, match="needs at least 4x4"):
+    with pytest.raises(ValueError, match="expected 4x4 at least"):
         models["UNetPP"](torch.zeros(1, 1, 8, 3))
 
 
@@ -270,7 +270,9 @@ def test_patchify_is_unfold_and_unpatchify_its_inverse(shape: tuple[int, ...]) -
 
 
 def test_patches_that_do_not_fit_are_explained() -> None:
-    with pytest.raises(ValueError, match="30x32 pixels; expected multiples of the patch size 8"):
+    with pytest.raises(
+        ValueError, match="x is 30x32 pixels; expected multiples of the patch_size 8"
+    ):
         patchify(torch.zeros(1, 1, 30, 32), 8)
     with pytest.raises(ValueError, match=r"\(1, 16, 64\); expected \(B, 15, C\*64\)"):
         unpatchify(torch.zeros(1, 16, 64), 8, (3, 5))
@@ -296,6 +298,22 @@ def test_attention_weights_are_those_of_the_reference() -> None:
     torch.testing.assert_close(weights, expected)
     x = x + out
     torch.testing.assert_close(block(images(2, 10, 32)), x + block.mlp(block.norm2(x)))
+
+
+def test_attention_is_that_of_the_library_bit_for_bit() -> None:
+    block = TransformerEncoderBlock(128, 4, 256)
+    h = images(
+        1, 1024, 128
+    )  # at the training size; with gradients the library calls the same kernel
+    assert torch.equal(block.attention(h), block.attn(h, h, h, need_weights=False)[0])
+
+
+def test_attention_does_not_store_its_weights() -> None:
+    block, h = TransformerEncoderBlock(32, 4, 64).eval(), images(1, 2048, 32)
+    with torch.no_grad(), torch.profiler.profile(profile_memory=True) as record:
+        block(h)
+    largest = max(event.self_cpu_memory_usage for event in record.events())
+    assert largest < 2048 * 2048  # bytes; all weights would take 16 times as many
 
 
 def test_attention_maps_follow_the_tokens_through_the_blocks(models: dict) -> None:
@@ -334,6 +352,9 @@ def test_positions_of_another_size_are_interpolated(models: dict) -> None:
     found = flat.positions((13, 50))
     torch.testing.assert_close(found, torch.full((1, 650, 128), 0.25))
     assert not torch.equal(vit.positions((16, 16)), vit.pos_embed[:, :256])
+    # a grid of half the size averages its vectors instead of leaving three of four out
+    torch.nn.init.normal_(flat.pos_embed, generator=torch.Generator().manual_seed(0))
+    assert flat.positions((16, 16)).std() < 0.7 < flat.positions((48, 48)).std()
 
 
 @pytest.mark.parametrize("size", [(250, 256), (100, 131), (8, 8), (5, 300), (1, 1)])

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 LAYERS = [
-    "paths", "files", "device", "operators", "noise", "problem", "phantoms", "slices", "data",
-    "dicom", "models", "classical", "features", "losses", "metrics", "manifest", "checkpoints",
-    "training", "evaluation", "pretraining",
-    "plotting", "quiz", "exercises", "__main__",
+    "paths", "files", "checks", "device", "operators", "noise", "problem", "phantoms", "slices",
+    "data", "dicom", "models", "classical", "features", "losses", "metrics", "tiling", "manifest",
+    "checkpoints", "training", "evaluation", "pretraining", "plotting", "quiz", "exercises",
+    "__main__",
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ippy.checks import check_choice, check_integer
 from ippy.models.cnn import LossStudyCNN, ResCNN, SimpleCNN
 from ippy.models.unet import AttentionUNet, ResidualUNet, SimpleUNet, UNetPP
 from ippy.models.vit import ViTReconstructor
@@ -70,8 +71,7 @@ def spec(name: str) -> ModelSpec:
     Raises:
         ValueError: There is no model of that name.
     """
-    if name not in _SPECS:
-        raise ValueError(f"no model is called {name!r}; expected one of {', '.join(_SPECS)}")
+    check_choice("name", name, tuple(_SPECS))
     return _SPECS[name]
 
 
@@ -84,11 +84,13 @@ def build(name: str, *, seed: int | None = None) -> nn.Module:
             draws them from that global state, as PyTorch does.
 
     Raises:
-        ValueError: There is no model of that name.
+        TypeError: ``seed`` is not a whole number.
+        ValueError: There is no model of that name, or ``seed`` is negative.
     """
     entry = spec(name)
     if seed is None:
         return entry.cls(**entry.kwargs)
+    seed = check_integer("seed", seed)
     with torch.random.fork_rng(devices=[]):  # the weights are drawn on the CPU
         torch.default_generator.manual_seed(seed)
         return entry.cls(**entry.kwargs)

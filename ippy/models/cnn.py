@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ippy.models.inputs import check_images, check_residual
+from ippy.checks import check_counts, check_images, check_same_channels, check_window
 
 
 class SimpleCNN(nn.Module):
@@ -19,13 +19,15 @@ class SimpleCNN(nn.Module):
         kernel_size: Side of the kernels in pixels, odd.
 
     Raises:
-        ValueError: ``kernel_size`` is even: the output would not have the size of the input.
+        TypeError: An argument is not a whole number.
+        ValueError: ``kernel_size`` is even, so that the output would not have the size of the
+            input, or a number is out of range.
     """
 
     def __init__(self, in_ch: int, out_ch: int, n_filters: int, kernel_size: int = 3) -> None:
         super().__init__()
-        if kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size is {kernel_size}; expected an odd number, e.g. 3")
+        check_counts(in_ch=in_ch, out_ch=out_ch, n_filters=n_filters)
+        check_window("kernel_size", kernel_size)
         padding = kernel_size // 2
         self.conv1 = nn.Conv2d(in_ch, n_filters, kernel_size, padding=padding)
         self.conv2 = nn.Conv2d(n_filters, n_filters, kernel_size, padding=padding)
@@ -33,7 +35,7 @@ class SimpleCNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_ch, H, W) to (B, out_ch, H, W)."""
-        check_images(x, self.conv1.in_channels)
+        check_images(x, self)
         h = F.relu(self.conv1(x), inplace=True)  # (B, n_filters, H, W)
         h = F.relu(self.conv2(h), inplace=True)  # (B, n_filters, H, W)
         return self.conv3(h)  # (B, out_ch, H, W)
@@ -50,8 +52,8 @@ class ResCNN(SimpleCNN):
     """
 
     def __init__(self, in_ch: int, out_ch: int, n_filters: int, kernel_size: int = 3) -> None:
-        check_residual(in_ch, out_ch)
         super().__init__(in_ch, out_ch, n_filters, kernel_size)
+        check_same_channels(in_ch, out_ch)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C, H, W)."""
@@ -63,6 +65,7 @@ class LossStudyCNN(nn.Module):
 
     def __init__(self, in_ch: int = 1, out_ch: int = 1, n_filters: int = 16) -> None:
         super().__init__()
+        check_counts(in_ch=in_ch, out_ch=out_ch, n_filters=n_filters)
         self.net = nn.Sequential(
             nn.Conv2d(in_ch, n_filters, 3, padding=1),
             nn.ReLU(inplace=True),
@@ -73,5 +76,5 @@ class LossStudyCNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_ch, H, W) to (B, out_ch, H, W)."""
-        check_images(x, self.net[0].in_channels)
+        check_images(x, self)
         return self.net(x)

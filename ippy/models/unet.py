@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ippy.models.inputs import check_images
+from ippy.checks import check_counts, check_images
 
 
 def resize_to(x: Tensor, skip: Tensor) -> Tensor:
@@ -127,7 +127,7 @@ class SimpleUNet(nn.Module):
 
     def __init__(self, in_ch: int = 1, out_ch: int = 1, base_ch: int = 32) -> None:
         super().__init__()
-        self.in_ch = in_ch
+        check_counts(in_ch=in_ch, out_ch=out_ch, base_ch=base_ch)
         c = base_ch
         self.enc1 = self.block(in_ch, c)
         self.enc2 = Down(self.block(c, 2 * c))
@@ -144,7 +144,7 @@ class SimpleUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_ch, H, W) to (B, out_ch, H, W); H and W are 8 pixels or more."""
-        check_images(x, self.in_ch, min_size=8)
+        check_images(x, self, min_size=8)
         e1 = self.enc1(x)  # (B, c, H, W)
         e2 = self.enc2(e1)  # (B, 2c, H/2, W/2)
         e3 = self.enc3(e2)  # (B, 4c, H/4, W/4)
@@ -183,7 +183,7 @@ class UNetPP(nn.Module):
 
     def __init__(self, in_ch: int = 1, out_ch: int = 1, base_ch: int = 32) -> None:
         super().__init__()
-        self.in_ch = in_ch
+        check_counts(in_ch=in_ch, out_ch=out_ch, base_ch=base_ch)
         c = base_ch
         self.x0_0 = ConvBlock(in_ch, c)
         self.x1_0 = ConvBlock(c, 2 * c)
@@ -195,7 +195,7 @@ class UNetPP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_ch, H, W) to (B, out_ch, H, W); H and W are 4 pixels or more."""
-        check_images(x, self.in_ch, min_size=4)
+        check_images(x, self, min_size=4)
         x0_0 = self.x0_0(x)  # (B, c, H, W)
         x1_0 = self.x1_0(F.max_pool2d(x0_0, 2))  # (B, 2c, H/2, W/2)
         x2_0 = self.x2_0(F.max_pool2d(x1_0, 2))  # (B, 4c, H/4, W/4)

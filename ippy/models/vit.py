@@ -10,54 +10,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ippy.models.inputs import check_images, check_residual
+from ippy.checks import (
+    LARGEST_COUNT,
+    check_counts,
+    check_images,
+    check_integer,
+    check_match,
+    check_same_channels,
+    check_tensor,
+    check_values,
+)
+from ippy.models.patches import (
+    check_divides,
+    check_grid,
+    pad_to_multiple,
+    patchify,
+    unpatchify,
+)
 
-
-def patchify(x: Tensor, patch_size: int) -> Tensor:
-    """Cut images into patches that do not overlap, row by row, each flattened.
-
-    Args:
-        x: Images (B, C, H, W), H and W multiples of P.
-        patch_size: P, in pixels.
-
-    Returns:
-        Patches (B, N, C*P*P).
-
-    Raises:
-        ValueError: H or W is not a multiple of P.
-    """
-    (B, C, H, W), P = x.shape, patch_size
-    if H % P or W % P:
-        raise ValueError(f"images are {H}x{W} pixels; expected multiples of the patch size {P}")
-    x = x.reshape(B, C, H // P, P, W // P, P)  # (B, C, H_p, P, W_p, P)
-    x = x.permute(0, 2, 4, 1, 3, 5)  # (B, H_p, W_p, C, P, P)
-    return x.reshape(B, (H // P) * (W // P), C * P * P)  # (B, N, C*P*P)
-
-
-def unpatchify(patches: Tensor, patch_size: int, grid: tuple[int, int]) -> Tensor:
-    """Put patches back in their places: the inverse of :func:`patchify`.
-
-    Args:
-        patches: Patches (B, N, C*P*P).
-        patch_size: P, in pixels.
-        grid: (H_p, W_p), with H_p * W_p = N.
-
-    Returns:
-        Images (B, C, H_p*P, W_p*P).
-
-    Raises:
-        ValueError: The patches do not fill the grid, or their length is not a multiple of P*P.
-    """
-    (B, N, length), P, (H_p, W_p) = patches.shape, patch_size, grid
-    if N != H_p * W_p or length % (P * P):
-        raise ValueError(
-            f"patches have shape {tuple(patches.shape)}; expected (B, {H_p * W_p}, C*{P * P}) "
-            f"for a grid of {H_p}x{W_p} patches of {P}x{P} pixels"
-        )
-    C = length // (P * P)
-    x = patches.reshape(B, H_p, W_p, C, P, P)  # (B, H_p, W_p, C, P, P)
-    x = x.permute(0, 3, 1, 4, 2, 5)  # (B, C, H_p, P, W_p, P)
-    return x.reshape(B, C, H_p * P, W_p * P)  # (B, C, H, W)
+__all__ = [
+    "PatchEmbed",
+    "TransformerEncoderBlock",
+    "ViTReconstructor",
+    "patchify",
+    "unpatchify",
+]
 
 
 class PatchEmbed(nn.Module):
@@ -67,16 +44,22 @@ class PatchEmbed(nn.Module):
         in_ch: Channels of the images.
         embed_dim: d, the length of a token.
         patch_size: P, in pixels.
+
+    Raises:
+        TypeError: An argument is not a whole number.
+        ValueError: A number is out of range; or, when called, P does not divide H and W.
     """
 
     def __init__(self, in_ch: int = 1, embed_dim: int = 128, patch_size: int = 8) -> None:
         super().__init__()
+        check_counts(in_ch=in_ch, embed_dim=embed_dim, patch_size=patch_size)
         self.patch_size = patch_size
         self.proj = nn.Conv2d(in_ch, embed_dim, patch_size, stride=patch_size)
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Map images (B, in_ch, H, W) to tokens (B, N, d) and their grid (H_p, W_p)."""
-        check_images(x, self.proj.in_channels, min_size=self.patch_size)
+        check_images(x, self, min_size=self.patch_size)
+        check_divides(self.patch_size, x)
         h = self.proj(x)  # (B, d, H_p, W_p)
         return h.flatten(2).transpose(1, 2), (h.shape[2], h.shape[3])  # (B, N, d)
 
@@ -92,11 +75,13 @@ class TransformerEncoderBlock(nn.Module):
         mlp_dim: Width of the MLP's hidden layer.
 
     Raises:
-        ValueError: ``embed_dim`` is not a multiple of ``num_heads``.
+        TypeError: An argument is not a whole number.
+        ValueError: ``embed_dim`` is not a multiple of ``num_heads``, or a number is out of range.
     """
 
     def __init__(self, embed_dim: int, num_heads: int, mlp_dim: int) -> None:
         super().__init__()
+        check_counts(embed_dim=embed_dim, num_heads=num_heads, mlp_dim=mlp_dim)
         if embed_dim % num_heads:
             raise ValueError(f"embed_dim {embed_dim} is not a multiple of num_heads {num_heads}")
         self.norm1 = nn.LayerNorm(embed_dim)
@@ -108,17 +93,44 @@ class TransformerEncoderBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens (B, N, d) to tokens (B, N, d)."""
-        h = self.norm1(x)  # (B, N, d)
-        x = x + self.attn(h, h, h, need_weights=False)[0]  # (B, N, d)
+        check_tokens(x, self.norm1)
+        x = x + self.attention(self.norm1(x))  # (B, N, d)
         return x + self.mlp(self.norm2(x))  # (B, N, d)
+
+    def attention(self, h: Tensor) -> Tensor:
+        """Map tokens (B, N, d) to (B, N, d), as ``self.attn`` does, in memory that grows with N.
+
+        Called without gradients, ``nn.MultiheadAttention`` stores all N x N weights.
+        """
+        (B, N, d), heads = h.shape, self.attn.num_heads
+        qkv = F.linear(h, self.attn.in_proj_weight, self.attn.in_proj_bias)  # (B, N, 3d)
+        qkv = qkv.view(B, N, 3, heads, d // heads).permute(2, 0, 3, 1, 4)  # (3, B, heads, N, d_k)
+        out = F.scaled_dot_product_attention(*qkv)  # (B, heads, N, d_k)
+        return self.attn.out_proj(out.transpose(1, 2).reshape(B, N, d))  # (B, N, d)
 
     def attention_weights(self, x: Tensor) -> Tensor:
         """Return softmax(Q K^T / sqrt(d_k)) for this block's input x (B, N, d): (B, heads, N, N).
 
         Row i says how much token i takes from each token; it sums to 1.
         """
+        check_tokens(x, self.norm1)
         h = self.norm1(x)  # (B, N, d)
         return self.attn(h, h, h, average_attn_weights=False)[1]
+
+
+def check_tokens(x: Tensor, norm: nn.LayerNorm) -> None:
+    """Check that ``x`` is a batch of tokens (B, N, d) that ``norm`` can take.
+
+    Raises:
+        TypeError: It is not a tensor of floating-point numbers.
+        ValueError: It has another shape, is empty, or holds NaN or infinity.
+    """
+    (d,) = norm.normalized_shape
+    check_tensor("x", x, axes=(3,), expected=f"tokens (B, N, {d})")
+    if x.shape[2] != d:
+        raise ValueError(f"x has shape {tuple(x.shape)}; expected tokens (B, N, {d})")
+    check_match("x", x, norm.weight)
+    check_values("x", x)
 
 
 class ViTReconstructor(nn.Module):
@@ -135,8 +147,9 @@ class ViTReconstructor(nn.Module):
         mlp_dim: Width of the MLP's hidden layer in each block.
 
     Raises:
+        TypeError: An argument is not a whole number.
         ValueError: ``img_size`` is not a multiple of ``patch_size``, ``embed_dim`` is not one of
-            ``num_heads``, or ``in_ch`` and ``out_ch`` differ.
+            ``num_heads`` or below 4, ``in_ch`` and ``out_ch`` differ, or a number is out of range.
     """
 
     def __init__(
@@ -151,11 +164,13 @@ class ViTReconstructor(nn.Module):
         mlp_dim: int = 256,
     ) -> None:
         super().__init__()
-        check_residual(in_ch, out_ch)
+        check_counts(img_size=img_size, patch_size=patch_size, depth=depth)
+        check_counts(in_ch=in_ch, out_ch=out_ch)
+        check_same_channels(in_ch, out_ch)
+        check_integer("embed_dim", embed_dim, least=4, most=LARGEST_COUNT)  # decoded from d // 4
         if img_size % patch_size:
             raise ValueError(f"img_size {img_size} is not a multiple of patch_size {patch_size}")
         self.patch_size = P = patch_size
-        self.in_ch = in_ch
         self.grid_size = img_size // P
         d = embed_dim
         self.patch_embed = PatchEmbed(in_ch, d, P)
@@ -180,19 +195,25 @@ class ViTReconstructor(nn.Module):
             x: Images; sides that are not multiples of P are padded, and cropped afterwards.
             origin: Row and column, in patches, of each image's first patch in the nominal grid,
                 (B, 2) integers, for training on crops; None where the images are whole.
+
+        Raises:
+            TypeError: ``x`` is not a tensor of floating-point numbers, or ``origin`` of integers.
+            ValueError: ``x`` or ``origin`` has another shape, or ``x`` holds NaN or infinity.
         """
-        H, W = x.shape[-2:]
         h, (H_p, W_p) = self.embed(x, origin)  # (B, N, d)
         for block in self.encoder:
             h = block(h)  # (B, N, d)
         h = h.transpose(1, 2).reshape(-1, h.shape[2], H_p, W_p)  # (B, d, H_p, W_p)
-        return x + self.decoder(h)[..., :H, :W]  # (B, C, H, W)
+        return x + self.decoder(h)[..., : x.shape[2], : x.shape[3]]  # (B, C, H, W)
 
     def embed(self, x: Tensor, origin: Tensor | None = None) -> tuple[Tensor, tuple[int, int]]:
         """Return the tokens that the encoder starts from, (B, N, d), and their grid (H_p, W_p)."""
-        check_images(x, self.in_ch)
-        tokens, grid = self.patch_embed(self._pad(x))
-        return tokens + self.positions(grid, origin), grid
+        check_images(x, self)
+        tokens, grid = self.patch_embed(pad_to_multiple(x, self.patch_size))
+        positions = self.positions(grid, origin)  # (1 or B, N, d)
+        if len(positions) not in (1, len(x)):
+            raise ValueError(f"origin has {len(positions)} rows for {len(x)} images x")
+        return tokens + positions, grid
 
     def positions(self, grid: tuple[int, int], origin: Tensor | None = None) -> Tensor:
         """Return the position vectors for a grid of patches.
@@ -203,18 +224,23 @@ class ViTReconstructor(nn.Module):
 
         Returns:
             (B, N, d): the window of the learned grid that starts at ``origin``. Without an origin
-            (1, N, d): the learned grid, interpolated (bicubic) where ``grid`` is another.
+            (1, N, d): the learned grid, interpolated (bicubic, averaged first where it shrinks)
+            where ``grid`` is another.
 
         Raises:
+            TypeError: ``origin`` does not hold integers, or ``grid`` is not a pair of them.
             ValueError: A window is not inside the learned grid.
         """
+        check_grid(grid)
         G, d = self.grid_size, self.pos_embed.shape[2]
         if origin is None and grid == (G, G):
             return self.pos_embed  # (1, N, d)
         if origin is None:
             image = self.pos_embed.transpose(1, 2).reshape(1, d, G, G)  # (1, d, G, G)
-            image = F.interpolate(image, size=grid, mode="bicubic", align_corners=False)
+            image = F.interpolate(image, size=grid, mode="bicubic", antialias=min(grid) < G)
             return image.flatten(2).transpose(1, 2)  # (1, N, d)
+        if not isinstance(origin, Tensor) or origin.dtype not in (torch.int64, torch.int32):
+            raise TypeError("origin is not an int64 tensor; expected one row and column an image")
         last = torch.tensor([G - grid[0], G - grid[1]], device=origin.device)  # (2,)
         if origin.ndim != 2 or origin.shape[1] != 2 or ((origin < 0) | (origin > last)).any():
             raise ValueError(
@@ -235,12 +261,3 @@ class ViTReconstructor(nn.Module):
             maps.append(block.attention_weights(h))  # (B, heads, N, N)
             h = block(h)  # (B, N, d)
         return maps
-
-    def _pad(self, x: Tensor) -> Tensor:
-        """Pad below and to the right to multiples of P: by reflection where the image allows it."""
-        H, W = x.shape[-2:]
-        bottom, right = -H % self.patch_size, -W % self.patch_size
-        if bottom == 0 and right == 0:
-            return x
-        mode = "reflect" if bottom < H and right < W else "replicate"
-        return F.pad(x, (0, right, 0, bottom), mode=mode)

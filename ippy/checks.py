@@ -1,0 +1,310 @@
+"""What the public functions ask of their arguments, in one place and in the same words.
+
+A wrong kind of thing is a ``TypeError``, a wrong value a ``ValueError``; the message starts with
+the name of the argument, and says what came and what was expected.
+
+**NaN and infinity** never pass in silence, nor do values so large (:data:`LARGEST`) that their
+squares overflow. On a CPU every entry looks at the values; it costs one pass over the images. On an
+accelerator a look makes the program wait for the device, so what a training step calls (operators,
+noise, models, losses) looks there only while autograd is off, as under ``torch.no_grad()``; what
+is called once an image (metrics, ``evaluate``, ``restore``) always looks. A NaN that arises in
+training reaches the loss, and ``fit`` stops there.
+
+**Range** matters where constants belong to a scale: SSIM, PSNR, LPIPS and the perceptual loss
+refuse a *truth* that spans more than twice their data range, such as 0 to 255 taken for 0 to 1. An
+*estimate* may leave the range: networks overshoot.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+LARGEST = 1e9
+"""Largest magnitude of a pixel or a kernel's entry: float32 holds its fourth power."""
+
+LARGEST_COUNT = 4096
+"""Largest number of channels, filters or the like: more is a slip, and would fill the memory."""
+
+LARGEST_WINDOW = 255
+"""Largest side of a kernel or a window in pixels; sums tap by tap take too long beyond it."""
+
+REAL = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+COMPLEX = (torch.complex64, torch.complex128)
+
+
+def check_integer(name: str, value: Any, *, least: int = 0, most: int = 2**63 - 1) -> int:
+    """Return ``value``, a whole number from ``least`` to ``most``, as an int.
+
+    Raises:
+        TypeError: It is of another type; 9.0 and True are.
+        ValueError: It is out of range.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} is {_typed(value)}; expected a whole number, an int")
+    if not least <= value <= most:
+        raise ValueError(f"{name} is {_shown(value)}; expected {least} to {most}")
+    return int(value)
+
+
+def check_counts(**values: int) -> None:
+    """Check numbers of things, by name: whole numbers from 1 to :data:`LARGEST_COUNT`."""
+    for name, value in values.items():
+        check_integer(name, value, least=1, most=LARGEST_COUNT)
+
+
+def check_window(name: str, value: Any) -> None:
+    """Check the side of a kernel or window, in pixels: odd, from 1 to :data:`LARGEST_WINDOW`.
+
+    Raises:
+        TypeError: It is not a whole number.
+        ValueError: It is even or out of range.
+    """
+    check_integer(name, value, least=1, most=LARGEST_WINDOW)
+    if value % 2 == 0:
+        raise ValueError(f"{name} is {value}; expected an odd number, which has a centre: e.g. 3")
+
+
+def check_number(name: str, value: Any, *, least: float, most: float) -> float:
+    """Return ``value``, a real number from ``least`` to ``most``, as a float.
+
+    Raises:
+        TypeError: It is of another type; a tensor with one entry is a number, True is not.
+        ValueError: It is NaN or out of range.
+    """
+    if isinstance(value, Tensor) and value.ndim == 0 and value.device.type != "meta":
+        value = value.item()
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise TypeError(f"{name} is {_typed(value)}; expected a number")
+    if not least <= value <= most:
+        raise ValueError(f"{name} is {_shown(value)}; expected a number from {least} to {most}")
+    return float(value)
+
+
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
+    """Check that ``value`` is one of ``choices``, all of one type.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if type(value) is not type(choices[0]) or value not in choices:
+        listed = ", ".join(map(repr, choices))
+        raise ValueError(f"{name} is {_shown(value)}; expected one of {listed}")
+
+
+def check_generator(generator: Any) -> None:
+    """Check the argument ``generator``: a ``torch.Generator`` or None.
+
+    Raises:
+        TypeError: It is something else, such as a seed.
+    """
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise TypeError(
+            f"generator is {_typed(generator)}; expected a torch.Generator, e.g. "
+            "torch.Generator().manual_seed(0), or None"
+        )
+
+
+def check_tensor(
+    name: str,
+    x: Any,
+    *,
+    axes: Sequence[int],
+    expected: str,
+    dtypes: Sequence[torch.dtype] = REAL,
+    empty: bool = False,
+) -> None:
+    """Check that ``x`` is a dense tensor of floating-point numbers and of a certain shape.
+
+    Args:
+        name: What the caller calls it.
+        x: What came.
+        axes: Allowed numbers of axes.
+        expected: The allowed shapes in words, e.g. ``"(B, C, H, W)"``.
+        dtypes: Allowed types of its numbers.
+        empty: It may have no entries.
+
+    Raises:
+        TypeError: It is no such tensor.
+        ValueError: It has another number of axes, or no entries.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(
+            f"{name} is {_typed(x)}; expected a tensor {expected}, e.g. by torch.from_numpy"
+        )
+    if x.layout != torch.strided or x.is_nested:
+        raise TypeError(f"{name} is not a dense tensor ({x.layout}); use {name}.to_dense()")
+    if x.dtype not in dtypes:
+        raise TypeError(
+            f"{name} holds {x.dtype}; expected floating-point numbers, e.g. {name}.float(), "
+            "and bytes divided by 255"
+        )
+    if x.ndim not in axes:
+        more = " A single slice (H, W) becomes a batch by x[None, None]." if x.ndim == 2 else ""
+        raise ValueError(f"{name} has shape {tuple(x.shape)}; expected {expected}.{more}")
+    if x.numel() == 0 and not empty:
+        raise ValueError(
+            f"{name} has shape {tuple(x.shape)}, which is empty; expected {expected} with one "
+            "image at least, of one pixel at least"
+        )
+
+
+def check_values(name: str, x: Tensor, *, span: float = math.inf, wait: bool = False) -> None:
+    """Check that all entries of ``x`` are finite, not huge, and within the scale.
+
+    Args:
+        name: What the caller calls it.
+        x: A tensor that passed :func:`check_tensor`.
+        span: Largest difference between two entries.
+        wait: Look even where the program has to wait for the device (see the module's text).
+
+    Raises:
+        ValueError: They are not.
+    """
+    in_a_step = x.device.type != "cpu" and torch.is_grad_enabled()
+    if x.is_meta or (in_a_step and not wait):
+        return
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return  # a branch on values can't be exported
+    x = x.detach()
+    low, high = (torch.view_as_real(x) if x.is_complex() else x).aminmax()  # both NaN if one is
+    low, high = low.item(), high.item()
+    if not (-LARGEST <= low and high <= LARGEST):
+        what = "NaN" if math.isnan(low) else f"values from {low:.3g} to {high:.3g}"
+        raise ValueError(
+            f"{name} holds {what}; expected finite numbers of at most {LARGEST:.0e} in size"
+        )
+    if high - low > span:
+        raise ValueError(
+            f"{name} goes from {low:.4g} to {high:.4g}; expected values on the scale of the data "
+            "range, 1 for images in [0, 1]. Divide bytes by 255, or give data_range where that is "
+            "an argument"
+        )
+
+
+def check_pair(
+    x_hat: Any, x: Any, *, min_size: int = 1, data_range: float = math.inf, wait: bool = False
+) -> None:
+    """Check that ``x_hat`` and ``x`` are two batches of images that can be compared.
+
+    Args:
+        x_hat: Estimates, (B, C, H, W).
+        x: True images, (B, C, H, W).
+        min_size: Smallest height and width in pixels.
+        data_range: The scale that the comparison takes for granted, if it does.
+        wait: As for :func:`check_values`.
+
+    Raises:
+        TypeError: One of them is not a tensor of floating-point numbers.
+        ValueError: They differ in shape or device, are not (B, C, H, W), are empty, too small, not
+            finite, or off the scale.
+    """
+    for name, images in (("x_hat", x_hat), ("x", x)):
+        check_tensor(name, images, axes=(2, 3, 4), expected="(B, C, H, W)")
+    if x_hat.shape != x.shape or x.ndim != 4:
+        raise ValueError(
+            f"x_hat has shape {tuple(x_hat.shape)} and x has {tuple(x.shape)}; expected the same "
+            "(B, C, H, W) for both. A single slice (H, W) becomes a batch by x[None, None]"
+        )
+    if x_hat.device != x.device:
+        raise ValueError(f"x_hat is on {x_hat.device} and x on {x.device}; use x.to(x_hat.device)")
+    check_size("x", x, min_size)
+    check_values("x_hat", x_hat, wait=wait)
+    check_values("x", x, span=2 * data_range, wait=wait)
+
+
+def check_images(x: Any, model: nn.Module, *, min_size: int = 1) -> None:
+    """Check that ``x`` is a batch of images that ``model`` can take.
+
+    Args:
+        x: What the model was called with; images (B, C, H, W) are expected.
+        model: Its first convolution tells the channels, the device and the type of numbers.
+        min_size: Smallest height and width in pixels.
+
+    Raises:
+        TypeError: ``x`` is not a tensor of the model's floating-point numbers.
+        ValueError: ``x`` has another number of axes or channels, is empty, too small, on another
+            device, or not finite.
+    """
+    weight = next(weight for weight in model.parameters() if weight.ndim == 4)  # (out, C, k, k)
+    check_batch("x", x, weight.shape[1], min_size=min_size)
+    check_match("x", x, weight)
+
+
+def check_batch(name: str, x: Any, channels: int, *, min_size: int = 1) -> None:
+    """Check that ``x`` is a batch of images (B, channels, H, W) of ``min_size`` pixels or more.
+
+    Raises:
+        TypeError: It is not a tensor of floating-point numbers.
+        ValueError: It has another shape, is empty, too small, or not finite.
+    """
+    expected = f"(B, {channels}, H, W)"
+    check_tensor(name, x, axes=(4,), expected=expected)
+    if x.shape[1] != channels:
+        raise ValueError(f"{name} has shape {tuple(x.shape)}; expected {expected}")
+    check_size(name, x, min_size)
+    check_values(name, x)
+
+
+def check_match(name: str, x: Tensor, weight: Tensor) -> None:
+    """Check that ``x`` is where a model's weights are and holds the same type of numbers.
+
+    Raises:
+        TypeError: It holds another type; under autocast any will do.
+        ValueError: It is on another device.
+    """
+    if x.device != weight.device:
+        raise ValueError(
+            f"{name} is on {x.device}, the model's weights are on {weight.device}; move one of "
+            f"them, e.g. {name}.to({str(weight.device)!r})"
+        )
+    if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise TypeError(
+            f"{name} holds {x.dtype}, the model's weights {weight.dtype}; use {name}.to("
+            f"{weight.dtype})"
+        )
+
+
+def check_size(name: str, x: Tensor, min_size: int) -> None:
+    """Check that images, (..., H, W), have at least ``min_size`` pixels a side.
+
+    Raises:
+        ValueError: They have fewer.
+    """
+    H, W = x.shape[-2:]
+    if min(H, W) < min_size:
+        raise ValueError(f"{name} is {H}x{W} pixels; expected {min_size}x{min_size} at least")
+
+
+def check_same_channels(in_ch: int, out_ch: int) -> None:
+    """Check the channels of a model that adds its input to its output.
+
+    Raises:
+        ValueError: ``in_ch`` and ``out_ch`` differ.
+    """
+    if in_ch != out_ch:
+        raise ValueError(
+            f"in_ch is {in_ch} and out_ch is {out_ch}; the model adds its input to its output, "
+            "so they must be equal"
+        )
+
+
+def _shown(value: Any) -> str:
+    """Return a value in a few words."""
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    try:
+        text = repr(value)
+    except Exception:  # a broken object must not hide what is wrong with it
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _typed(value: Any) -> str:
+    """Return a value and its type in a few words."""
+    return f"{_shown(value)} of type {type(value).__name__}"

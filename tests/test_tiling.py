@@ -1,0 +1,117 @@
+"""Restoring images of any size: shapes, seams, and what tiling costs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ippy.checkpoints import load_checkpoint
+from ippy.data import MayoDataset, prepare_mayo
+from ippy.metrics import psnr
+from ippy.models import NAMES, build
+from ippy.problem import motion_deblurring
+from ippy.tiling import restore
+
+
+def images(*shape: int) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def mosaic() -> tuple[Tensor, Tensor]:
+    """Four generated slices side by side, cut to an odd size, and their measurement."""
+    slices = MayoDataset(prepare_mayo(progress=False) / "test")
+    four = torch.stack([slices[number] for number in (1, 5, 18, 25)])
+    x = F.fold(four.reshape(1, 4, -1).transpose(1, 2), (512, 512), 256, stride=256)[..., :421, :300]
+    return x, motion_deblurring().measure(x, torch.Generator().manual_seed(0))
+
+
+class Moody(nn.Module):
+    """Remembers whether it was asked in training mode, and what it was given."""
+
+    def __init__(self, change=lambda x: x) -> None:
+        super().__init__()
+        self.change, self.asked = change, []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.asked.append((self.training, *x.shape))
+        return self.change(x)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [(1, 1), (33, 32), (71, 130)], ids=str)
+def test_every_model_restores_every_size(name: str, size: tuple[int, int]) -> None:
+    model = build(name, seed=0)
+    for tile in (None, 64):
+        x_hat = restore(model, images(2, 1, *size), tile=tile, overlap=16)
+        assert x_hat.shape == (2, 1, *size) and x_hat.isfinite().all()
+    assert model.training and not x_hat.requires_grad
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [(32, 1024), (1023, 517), (1024, 1024)], ids=str)
+def test_every_model_restores_large_images(name: str, size: tuple[int, int]) -> None:
+    model, y = build(name, seed=0).eval(), images(1, 1, *size)
+    with torch.no_grad():
+        assert model(y).shape == y.shape
+    assert restore(model, y, tile=256).shape == y.shape
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_at_the_training_size_it_is_the_model(name: str) -> None:
+    model, y = load_checkpoint(name), images(1, 1, 256, 256)
+    with torch.no_grad():
+        assert restore(model, y).equal(model(y))
+        assert restore(model, y, tile=256).equal(model(y))
+
+
+@pytest.mark.parametrize("overlap", [0, 8, 40, 64])
+@pytest.mark.parametrize("size", [(128, 129), (300, 131), (64, 999)], ids=str)
+def test_tiles_cover_each_pixel_once_and_fade(overlap: int, size: tuple[int, int]) -> None:
+    model, y = Moody(), images(1, 2, *size)
+    torch.testing.assert_close(restore(model, y, tile=128, overlap=overlap), y)
+    assert all(max(shape) <= 128 for _, _, _, *shape in model.asked)
+    assert not any(training for training, *_ in model.asked) and model.training
+
+
+def test_tiles_agree_with_the_whole_image(mosaic: tuple[Tensor, Tensor]) -> None:
+    x, y = mosaic
+    unet = load_checkpoint("UNet")
+    whole, tiled = restore(unet, y), restore(unet, y, tile=256, overlap=32)
+    difference = psnr(tiled.clamp(0, 1), x) - psnr(whole.clamp(0, 1), x)
+    assert difference.abs() < 0.1
+    assert psnr(tiled, whole) > 50
+
+
+def test_padding_saves_a_unet_from_odd_sizes(mosaic: tuple[Tensor, Tensor]) -> None:
+    x, y = mosaic
+    unet = load_checkpoint("UNet")
+    with torch.no_grad():
+        resized = unet(y)  # 421 x 300: the features are resized to the skips
+    assert psnr(restore(unet, y), x) > psnr(resized, x) + 2
+
+
+def test_a_vit_needs_no_other_size_to_be_useful(mosaic: tuple[Tensor, Tensor]) -> None:
+    x, y = mosaic
+    vit = load_checkpoint("ViT")
+    for tile in (None, 256, 128):
+        gain = psnr(restore(vit, y, tile=tile).clamp(0, 1), x) - psnr(y, x)
+        assert gain > 5
+
+
+def test_wrong_requests_are_explained() -> None:
+    y, vit = images(1, 1, 80, 80), build("ViT", seed=0)
+    for arguments, says in [
+        ({"tile": 32}, "tile is 32; expected 64 to"),
+        ({"tile": 100}, "tile is 100, overlap is 32; expected multiples of 8"),
+        ({"tile": 64, "overlap": 40}, "overlap is 40; expected 0 to 32"),
+    ]:
+        with pytest.raises(ValueError, match=says):
+            restore(vit, y, **arguments)
+    with pytest.raises(ValueError, match="expected one that keeps height and width"):
+        restore(Moody(lambda x: x[..., 1:]), y)
+    with pytest.raises(ValueError, match="what model returns holds NaN"):
+        restore(Moody(lambda x: x / 0 * 0), y)
