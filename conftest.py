@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker that unit tests use where notebooks use the tag ``needs-features``."""
     config.addinivalue_line("markers", "needs_features: needs the pretrained AlexNet features")
+    config.addinivalue_line(
+        "markers", "slow: longer versions of the hostile tests; run with -m slow"
+    )
 
 
-def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
-    """Skip what needs the features, and say why, where they can't be had."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is slow unless -m asks; skip, and say why, what needs missing features."""
+    if not config.getoption("markexpr"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
     waiting = [item for item in items if _needs_features(item)]
     if not waiting:
         return
