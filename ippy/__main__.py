@@ -87,14 +87,18 @@ def parser() -> argparse.ArgumentParser:
         help="a folder of <patient>/<n>.png (default: the course's Mayo/test)",
     )
     score.add_argument("--first", type=int, default=None, metavar="N", help="only N slices")
+    score.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="read every file once before, list those that can't be read, and go on without them",
+    )
     return top
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status; what goes wrong is told in one line.
 
-    The status is 2 for an error in what was asked, 1 for one that came up later (a full disk, a
-    diverging loss), and 130 after Ctrl-C.
+    The status is 2 after an error and 130 after Ctrl-C.
     """
     asked = parser().parse_args(arguments)
     try:
@@ -105,13 +109,10 @@ def main(arguments: list[str] | None = None) -> int:
             case "train":
                 _train(NAMES if asked.all else asked.names, asked)
             case "evaluate":
-                _evaluate(asked.data or data_dir() / "test", asked.first)
-    except (ValueError, FileNotFoundError) as error:
+                _evaluate(asked.data or data_dir() / "test", asked.first, asked.skip_bad)
+    except (ValueError, OSError, FloatingPointError) as error:
         _tell(f"error: {error}")
         return 2
-    except (FloatingPointError, OSError) as error:
-        _tell(f"error: {error}")
-        return 1
     except KeyboardInterrupt as stop:
         place = f" after step {stop.step} of {stop.steps}" if isinstance(stop, Stopped) else ""
         _tell(f"stopped{place}{_how_to_go_on(asked)}")
@@ -155,8 +156,15 @@ def _train(names: Sequence[str], asked: argparse.Namespace) -> None:
     engine.end_training()
 
 
-def _evaluate(folder: Path, first: int | None) -> None:
-    images = MayoDataset(folder, cache_bytes=0)
+def _evaluate(folder: Path, first: int | None, skip_bad: bool) -> None:
+    images = MayoDataset(folder, cache_bytes=0, skip_bad=skip_bad)
+    if images.skipped:
+        left_out = (
+            f"Skipped {len(images.skipped)}, which can't be read; {len(images)} slices are left"
+        )
+        print(f"{left_out}:", file=sys.stderr)
+        for fault in images.skipped.values():
+            print(f"  {fault}", file=sys.stderr)
     models = {}
     for name in NAMES:
         try:

@@ -21,9 +21,11 @@ from tqdm import tqdm
 from ippy.files import write_atomically
 from ippy.paths import data_dir
 from ippy.phantoms import VERSION, generate_slice
+from ippy.slices import find_faults, find_slices, is_slice, read_slice
 
 SEED = 2024
 MANIFEST = "manifest.json"
+MOST_SLICES = 100_000  # of a patient, that a manifest may claim
 Job = tuple[Path, int, str, str, int, int]  # file, seed, split, patient, index, count
 
 # Slices of each patient: G is a body, T is clutter only.
@@ -31,6 +33,8 @@ PLAN: dict[str, dict[str, int]] = {
     "train": {f"G{i:02d}": 60 for i in range(1, 19)} | {f"T{i:02d}": 60 for i in range(1, 13)},
     "test": {"G91": 16, "G92": 16},
 }
+# Of the pixels of all these slices: what the shipped weights were trained and tested on.
+SHA256 = "2c2aa4cc159ed8ec3597467d5efd321673f124db2a7c2bc458aa754e55e306a2"
 
 
 def _make(job: Job) -> None:
@@ -55,11 +59,17 @@ def _read_manifest(root: Path) -> dict:
         return {}
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        return manifest if manifest["generated"] and manifest["slices"] is not None else {}
-    except (ValueError, KeyError, TypeError) as error:
+        if not manifest["generated"]:
+            return {}
+        for split, patients in manifest["slices"].items():
+            for patient, count in patients.items():  # files of these names may be deleted
+                if split not in PLAN or not patient.isalnum() or not 0 <= count <= MOST_SLICES:
+                    raise ValueError(f"{split}/{patient}: {count} is not what it writes")
+        return manifest
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
-            f"cannot read {path}: expected the JSON file that `python -m ippy prepare` writes. "
-            "Delete it together with the generated slices beside it, and prepare again."
+            f"cannot read {path} ({error}): expected the JSON file that `python -m ippy prepare` "
+            "writes. Delete it together with the generated slices beside it, and prepare again."
         ) from error
 
 
@@ -72,8 +82,7 @@ def _checksum(root: Path, jobs: list[Job]) -> str:
     """Return the sha256 of the decoded pixels of all slices, in the order of the data set."""
     total = hashlib.sha256()
     for path in sorted((job[0] for job in jobs), key=lambda p: p.relative_to(root).as_posix()):
-        with Image.open(path) as image:
-            total.update(np.asarray(image).tobytes())
+        total.update(read_slice(path).tobytes())
     return total.hexdigest()
 
 
@@ -127,7 +136,8 @@ def prepare_mayo(
     made = {job[0] for job in _jobs(root, 0, manifest.get("slices", {}))}
     plan = {}
     for split, patients in PLAN.items():
-        others = sorted(set((root / split).glob("*/*.png")) - made)
+        found, faults = find_slices(root / split) if (root / split).is_dir() else ([], {})
+        others = [path for path in (*found, *faults) if path not in made]
         if others:
             print(
                 f"{root / split} holds slices that were not generated here, such as "
@@ -149,6 +159,11 @@ def prepare_mayo(
     counts = {split: sum(patients.values()) for split, patients in plan.items()}
     done = {"complete": True, "counts": counts, "sha256": _checksum(root, jobs)}
     _write_manifest(root, wanted | done)
+    if plan == PLAN and seed == SEED and done["sha256"] != SHA256:
+        print(
+            "Some pixels of these slices differ from those the shipped weights were trained on, "
+            "as this machine rounds differently: expect the last digits of results to differ."
+        )
     return root
 
 
@@ -157,19 +172,25 @@ class MayoDataset(Dataset[torch.Tensor]):
 
     A slice is divided by its largest possible value, resized in floating point (antialiased
     bilinear) so that the shorter side is ``data_shape``, and cropped to the central square. What
-    was read is kept: as it is where the file has that size already, else in steps of 1/65535.
+    was read is kept, never as floats: as it is (one byte a pixel, or two) where the file has that
+    size already, else in steps of 1/65535 (two bytes).
 
     Args:
         data_path: Folder that holds one folder a patient.
-        data_shape: Side of the square, in pixels.
-        cache_bytes: Memory for slices that were read; 0 keeps none, which is exact always.
+        data_shape: Side of the square, in pixels, at most 4096.
+        cache_bytes: Memory for slices that were read, in each process that reads; beyond it they
+            are read from their files again. 0 keeps none, which is exact always.
+        skip_bad: Read every file once now, and leave out those that can't be read. Without it a
+            bad file is an error when its turn comes.
 
     Attributes:
         paths: The files, ordered by their path below ``data_path`` as a string.
+        skipped: With ``skip_bad``, what is wrong with each file or folder that was left out.
 
     Raises:
         FileNotFoundError: There is no such folder, or no slice in it.
-        ValueError: ``data_shape`` is not positive.
+        ValueError: A number is out of range, a folder can't be listed, or no slice can be read.
+        TypeError: A number is not an integer.
     """
 
     def __init__(
@@ -178,16 +199,35 @@ class MayoDataset(Dataset[torch.Tensor]):
         data_shape: int = 256,
         *,
         cache_bytes: int = 1 << 30,
+        skip_bad: bool = False,
     ) -> None:
+        for name, value in (("data_shape", data_shape), ("cache_bytes", cache_bytes)):
+            if not isinstance(value, int):
+                raise TypeError(f"{name} is {value!r}: expected an integer")
+        if not 1 <= data_shape <= 4096:
+            raise ValueError(f"data_shape is {data_shape}: expected 1 to 4096 pixels, as 256")
+        if cache_bytes < 0:
+            raise ValueError(f"cache_bytes is {cache_bytes}: expected 0 or more")
         root = Path(data_path)
-        if data_shape < 1:
-            raise ValueError(f"data_shape is {data_shape}: expected a number of pixels, as 256")
         mend = "Run `python -m ippy prepare` to generate slices, or give another folder."
         if not root.is_dir():
             raise FileNotFoundError(f"no folder {root}: expected <patient>/*.png in it. {mend}")
-        self.paths = sorted(root.glob("*/*.png"), key=lambda p: p.relative_to(root).as_posix())
+        self.paths, self.skipped = find_slices(root)
+        if self.skipped and not skip_bad:
+            raise ValueError(next(iter(self.skipped.values())))
         if not self.paths:
+            loose = sum(is_slice(path.name) for path in root.iterdir())
+            if loose:
+                mend = (
+                    f"{loose} .png files lie in it directly: put them into a folder, one a patient."
+                )
             raise FileNotFoundError(f"no slices in {root}: expected <patient>/*.png in it. {mend}")
+        if skip_bad:
+            self.skipped |= find_faults(self.paths)
+            self.paths = [path for path in self.paths if path not in self.skipped]
+            if not self.paths:
+                first = next(iter(self.skipped.values()))
+                raise ValueError(f"no slice in {root} can be read. The first: {first}")
         self.data_shape = data_shape
         self._room = cache_bytes
         self._cache: dict[int, np.ndarray] = {}
@@ -199,7 +239,7 @@ class MayoDataset(Dataset[torch.Tensor]):
         """Return slice ``index`` as float32 (1, data_shape, data_shape) in [0, 1]."""
         index = range(len(self.paths))[index]
         if index not in self._cache:
-            pixels = self._read(self.paths[index])
+            pixels = read_slice(self.paths[index])
             image = self._shape(pixels)
             if pixels.shape != tuple(image.shape[1:]):
                 pixels = np.round(image[0].numpy() * 65535).astype(np.uint16)
@@ -208,20 +248,6 @@ class MayoDataset(Dataset[torch.Tensor]):
                 self._cache[index] = pixels
             return image
         return self._scale(self._cache[index])
-
-    @staticmethod
-    def _read(path: Path) -> np.ndarray:
-        """Return a file's pixels, (H, W) uint8, or uint16 where it has 16 bits."""
-        try:
-            with Image.open(path) as image:
-                if image.mode.startswith("I"):
-                    return np.asarray(image).astype(np.uint16)
-                return np.array(image.convert("L"))
-        except (OSError, SyntaxError, ValueError) as error:
-            raise ValueError(
-                f"cannot read {path}: expected a PNG image ({error}). Delete it; if it was a "
-                "generated slice, `python -m ippy prepare` makes it again."
-            ) from error
 
     @staticmethod
     def _scale(pixels: np.ndarray) -> torch.Tensor:

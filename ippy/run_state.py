@@ -79,8 +79,8 @@ class RunFile:
         self._target = Path(target)
         self._run = {"recipe": dict(recipe), "slices": len(dataset)}
         self._run["probe"] = probe(dataset, problem)
-        for left_by_a_killed_run in (self.path, self._target):
-            remove_leftovers(left_by_a_killed_run)
+        if self.path.parent.is_dir():
+            remove_leftovers(self.path)
 
     def save(self, state: RunState) -> None:
         """Write the state, whole or not at all.
@@ -91,10 +91,10 @@ class RunFile:
         content = {"run": self._run, "state": vars(state)}
         try:
             write_atomically(self.path, lambda file: torch.save(content, file))
-        except (OSError, RuntimeError) as error:  # torch may report a failed write as the latter
+        except OSError as error:
             raise OSError(
-                f"the state after step {state.step} can't be written to {self.path} ({error}). "
-                f"Make room on the disk and go on with resume; {self.last_good()}."
+                f"the state after step {state.step} was not saved: {error}. Make room on the disk "
+                f"and go on with resume; {self.last_good()}."
             ) from error
         self.saved = state.step
 

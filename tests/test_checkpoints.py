@@ -1,15 +1,40 @@
 """Checkpoints: round trip, atomic writes, and one clear error for each kind of bad file."""
 
 import hashlib
+import io
 import json
+import multiprocessing
+import os
+import pickle
+import random
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from ippy import files, manifest
 from ippy.checkpoints import load_checkpoint, read_manifest, save_checkpoint
 from ippy.models import NAMES, build
 from ippy.paths import weights_dir
+
+
+def visible(folder):
+    return {file.name for file in folder.iterdir() if file.name != ".manifest.json.lock"}
+
+
+def same_weights(model, state):
+    return all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+
+
+@pytest.fixture
+def cnn(tmp_path):
+    """A small saved model, and its file."""
+    model = build("CNN", seed=1)
+    return model, save_checkpoint(model, tmp_path / "CNN.pth")
 
 
 def test_round_trip_and_manifest(tmp_path):
@@ -28,15 +53,11 @@ def test_round_trip_and_manifest(tmp_path):
     assert entry["seconds"] == 3
     save_checkpoint(build("CNN", seed=1), tmp_path / "new" / "CNN.pth")
     assert set(read_manifest(path.parent)) == {"CNN", "ResCNN"}
-    assert {file.name for file in path.parent.iterdir()} == {
-        "CNN.pth",
-        "ResCNN.pth",
-        "manifest.json",
-    }
+    assert visible(path.parent) == {"CNN.pth", "ResCNN.pth", "manifest.json"}
 
 
-def test_a_failed_save_leaves_the_old_file_whole(tmp_path, monkeypatch):
-    path = save_checkpoint(build("CNN", seed=1), tmp_path / "CNN.pth")
+def test_a_failed_save_leaves_the_old_file_whole(cnn, monkeypatch):
+    _, path = cnn
     before = path.read_bytes()
 
     def full_disk(state, file):
@@ -47,20 +68,197 @@ def test_a_failed_save_leaves_the_old_file_whole(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         save_checkpoint(build("CNN", seed=2), path)
     assert path.read_bytes() == before
-    assert {file.name for file in tmp_path.iterdir()} == {"CNN.pth", "manifest.json"}
+    assert visible(path.parent) == {"CNN.pth", "manifest.json"}
 
 
-def test_missing_file_says_how_to_get_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match="python -m ippy train UNet"):
-        load_checkpoint("UNet", tmp_path / "UNet.pth")
+@pytest.mark.parametrize("renames", range(3))
+def test_a_save_killed_between_renames_leaves_file_and_entry_agreeing(cnn, monkeypatch, renames):
+    old, path = cnn
+    new, replace, done = build("CNN", seed=2), Path.replace, []
+
+    def killed(self, target):
+        if len(done) == renames:
+            raise SystemExit  # before this rename; SIGKILL would also leave the .part file
+        done.append(target)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(SystemExit):
+        save_checkpoint(new, path, record={"run": 2})
+    monkeypatch.undo()
+    (path.parent / ".CNN.pth.abc12345.part").write_bytes(b"half")
+    there = new if renames == 2 else old
+    assert same_weights(load_checkpoint("CNN", path), there.state_dict())
+    entry = read_manifest(path.parent)["CNN"]
+    assert entry["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert entry.get("run") == (2 if there is new else None)
+
+    save_checkpoint(new, path, record={"run": 3})  # and the next save clears up
+    assert same_weights(load_checkpoint("CNN", path), new.state_dict())
+    settled = json.loads((path.parent / "manifest.json").read_text(encoding="utf-8"))["CNN"]
+    assert settled["run"] == 3 and not {"file", "replaces"} & set(settled)
+    assert visible(path.parent) == {"CNN.pth", "manifest.json"}
+
+
+def test_a_first_save_that_was_killed_does_not_claim_a_file_of_the_student(cnn, monkeypatch):
+    model, path = cnn
+    (path.parent / "manifest.json").unlink()
+
+    def full(target, write):
+        raise OSError(28, "No space left on device")
+
+    writes = iter([files.write_atomically, full])
+    monkeypatch.setattr(manifest, "write_atomically", lambda *a: next(writes)(*a))
+    with pytest.raises(OSError, match="No space"):
+        save_checkpoint(build("CNN", seed=2), path)
+    assert same_weights(load_checkpoint("CNN", path), model.state_dict())
+    assert read_manifest(path.parent) == {}
+
+
+FULL_DISK = """
+import resource, sys
+from ippy.checkpoints import save_checkpoint
+from ippy.models import build
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+try:
+    save_checkpoint(build("CNN", seed=2), sys.argv[1])
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on a file's size")
+@pytest.mark.parametrize("limit", [200, 20_000])  # the manifest, or the checkpoint does not fit
+def test_a_full_disk_is_told_and_leaves_everything_as_it_was(cnn, limit):
+    model, path = cnn
+    told = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(path), str(limit)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(Path(manifest.__file__).parents[1])},
+    ).stdout
+    assert "nothing was written, and what was there before is whole" in told
+    assert same_weights(load_checkpoint("CNN", path), model.state_dict())
+    assert visible(path.parent) == {"CNN.pth", "manifest.json"}
+
+
+def save_some(folder, who):
+    for _ in range(8):
+        save_checkpoint(build("CNN", seed=who), Path(folder) / f"model{who}.pth")
+
+
+def test_two_processes_save_into_one_folder_without_losing_an_entry(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    savers = [context.Process(target=save_some, args=(tmp_path, who)) for who in (1, 2)]
+    for saver in savers:
+        saver.start()
+    while any(saver.is_alive() for saver in savers):  # and what is read meanwhile is whole
+        for path in tmp_path.glob("*.pth"):
+            load_checkpoint("CNN", path)
+    assert [saver.exitcode for saver in savers] == [0, 0]
+    assert set(read_manifest(tmp_path)) == {"model1", "model2"}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_not_saved(cnn, value):
+    model, path = cnn
+    before = path.read_bytes()
+    diverged = build("CNN", seed=1)
+    with torch.no_grad():
+        diverged.conv2.weight[3, 1, 0, 2] = value
+    with pytest.raises(ValueError, match=r"conv2\.weight of this SimpleCNN is not finite"):
+        save_checkpoint(diverged, path)
+    assert path.read_bytes() == before
+    assert same_weights(load_checkpoint("CNN", path), model.state_dict())
+
+
+def test_a_mask_may_hold_infinity(tmp_path):
+    masked = nn.Linear(2, 2)
+    masked.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+    path = save_checkpoint(masked, tmp_path / "masked.pth")
+    assert same_weights(load_checkpoint(masked, path), masked.state_dict())
+
+
+def test_a_record_that_is_not_json_changes_nothing(cnn):
+    model, path = cnn
+    with pytest.raises(TypeError, match="JSON"):
+        save_checkpoint(build("CNN", seed=2), path, record={"model": model})
+    assert same_weights(load_checkpoint("CNN", path), model.state_dict())
+    save_checkpoint(model, path, record={"sha256": "of another file", "class": "?"})
+    assert read_manifest(path.parent)["CNN"]["class"] == "ippy.models.cnn.SimpleCNN"
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        ("CNN.pth", r"python -m ippy train CNN --output"),
+        ("mine.pth", r"mine\.pth.*save it again"),
+    ],
+)
+def test_missing_file_says_how_to_get_it(tmp_path, file, says):
+    with pytest.raises(FileNotFoundError, match=says):
+        load_checkpoint("CNN", tmp_path / file)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege on Windows")
+@pytest.mark.parametrize("file", ["loop.pth", "loop.pth/CNN.pth", "broken.pth"])
+def test_links_that_lead_nowhere_are_missing_files(tmp_path, file):
+    (tmp_path / "loop.pth").symlink_to(tmp_path / "loop.pth")
+    (tmp_path / "broken.pth").symlink_to(tmp_path / "nothing.pth")
+    with pytest.raises(FileNotFoundError, match="there is no checkpoint"):
+        load_checkpoint("CNN", tmp_path / file)
+
+
+def test_the_course_s_own_checkpoints_are_restored_by_git(tmp_path, monkeypatch):
+    monkeypatch.setenv("IPPY_COURSE", str(tmp_path))
+    (tmp_path / "_toc.yml").touch()
+    (tmp_path / "weights").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"git checkout -- weights/UNet\.pth.*train UNet"):
+        load_checkpoint("UNet")
+    (tmp_path / "weights" / "UNet.pth").write_bytes(b"PK\x03\x04")
+    with pytest.raises(ValueError, match=r"git checkout -- weights/UNet\.pth.*train UNet"):
+        load_checkpoint("UNet")
+    (tmp_path / "weights" / "manifest.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"git checkout -- weights/manifest\.json"):
+        read_manifest()
 
 
 def _truncate(path):
     path.write_bytes(path.read_bytes()[:1000])
 
 
+def _cut_at_the_end(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def _empty(path):
+    path.write_bytes(b"")
+
+
 def _text(path):
     path.write_text("not a checkpoint", encoding="utf-8")
+
+
+def _flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4  # among the weights: torch.load alone does not see it
+    path.write_bytes(content)
+
+
+def _other_zip(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("slides.txt", "hello")
+
+
+def _compressed(path):
+    content = path.read_bytes()
+    with (
+        zipfile.ZipFile(io.BytesIO(content)) as whole,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in whole.namelist():
+            packed.writestr(name, whole.read(name))
 
 
 def _whole_module(path):
@@ -71,16 +269,118 @@ def _a_list(path):
     torch.save([1, 2, 3], path)
 
 
-@pytest.mark.parametrize("damage", [_truncate, _text, _whole_module, _a_list])
-def test_unreadable_files_are_named(tmp_path, damage):
-    path = save_checkpoint(build("CNN", seed=1), tmp_path / "CNN.pth")
+def _nested(path):
+    torch.save({"epoch": 3, "model": build("CNN", seed=0).state_dict()}, path)
+
+
+def _folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("with_manifest", [True, False])
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (_truncate, "damaged"),
+        (_cut_at_the_end, "damaged"),
+        (_empty, "is empty"),
+        (_text, "damaged"),
+        (_flip, "damaged"),
+        (_other_zip, "damaged"),
+        (_compressed, "damaged"),
+        (_whole_module, "more than tensors"),
+        (_a_list, "holds a list; expected a state dict"),
+        (_nested, "are the weights under 'model'"),
+        (_folder, "is a folder"),
+    ],
+)
+def test_bad_files_are_named_in_one_line(cnn, damage, says, with_manifest):
+    _, path = cnn
+    if not with_manifest:
+        (path.parent / "manifest.json").unlink()
     damage(path)
-    with pytest.raises(ValueError, match=r"CNN\.pth .*(damaged|state dict)"):
+    model = build("CNN", seed=3)
+    with pytest.raises(ValueError, match=rf"CNN\.pth .*{says}") as caught:
+        load_checkpoint(model, path)
+    assert "\n" not in str(caught.value)
+    assert same_weights(model, build("CNN", seed=3).state_dict()), "the model was half filled"
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_flipped_bits_are_found_or_change_nothing(cnn, legacy):
+    """Legacy files have no checksums of their own: for them it takes the manifest."""
+    model, path = cnn
+    if legacy:
+        torch.save(model.state_dict(), path, _use_new_zipfile_serialization=False)
+        entry = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        (path.parent / "manifest.json").write_text(json.dumps({"CNN": entry}), encoding="utf-8")
         load_checkpoint("CNN", path)
+    else:
+        (path.parent / "manifest.json").unlink()
+    good, rng, found = path.read_bytes(), random.Random(0), 0
+    for _ in range(100):
+        flipped = bytearray(good)
+        flipped[rng.randrange(len(good))] ^= 1 << rng.randrange(8)
+        path.write_bytes(flipped)
+        try:
+            loaded = load_checkpoint("CNN", path)
+        except ValueError:
+            found += 1
+        else:  # such as in the padding between the members of the archive
+            assert same_weights(loaded, model.state_dict())
+    assert found >= 90
 
 
-def test_another_architecture_is_told_apart(tmp_path):
-    path = save_checkpoint(build("CNN", seed=1), tmp_path / "CNN.pth")
+def test_a_file_put_there_by_hand_is_told_from_a_damaged_one(cnn):
+    _, path = cnn
+    other = build("CNN", seed=5)
+    torch.save(other.state_dict(), path)
+    with pytest.raises(ValueError, match=r"records.*delete the entry 'CNN' from .*manifest\.json"):
+        load_checkpoint("CNN", path)
+    (path.parent / "manifest.json").write_text("{}")  # what the message says
+    assert same_weights(load_checkpoint("CNN", path), other.state_dict())
+
+
+class Attack:
+    """Writes a file when it is unpickled by anything that runs code."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return Path.touch, (self.marker,)
+
+
+def _torch_zip(content, path):
+    torch.save(content, path)
+
+
+def _torch_legacy(content, path):
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+
+
+def _plain_pickle(content, path):
+    path.write_bytes(pickle.dumps(content, protocol=2))
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("write", [_torch_zip, _torch_legacy, _plain_pickle])
+def test_code_in_a_file_is_never_run(tmp_path, write, inside):
+    marker, path = tmp_path / "was_here", tmp_path / "CNN.pth"
+    attack = Attack(marker)
+    write(build("CNN").state_dict() | {"conv1.bias": attack} if inside else attack, path)
+    if write is _torch_zip:  # the attack works where code is allowed to run
+        torch.load(path, weights_only=False)
+        assert marker.exists()
+        marker.unlink()
+    with pytest.raises(ValueError, match="more than tensors"):
+        load_checkpoint("CNN", path)
+    assert not marker.exists()
+
+
+def test_another_architecture_is_told_apart(cnn):
+    _, path = cnn
     with pytest.raises(ValueError, match=r"does not fit SimpleUNet: .*enc1.* is missing"):
         load_checkpoint("UNet", path)
     wider = nn.Sequential()
@@ -91,10 +391,85 @@ def test_another_architecture_is_told_apart(tmp_path):
         load_checkpoint(wider)
 
 
-def test_a_broken_manifest_is_named(tmp_path):
-    (tmp_path / "manifest.json").write_text("{", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"manifest\.json is not JSON"):
-        read_manifest(tmp_path)
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor")
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (torch.zeros(32, dtype=torch.int64), r"conv1\.bias is torch\.int64, expected torch\.float"),
+        (torch.zeros(32, dtype=torch.complex64), r"conv1\.bias is torch\.complex64"),
+        (torch.zeros(32).to_sparse(), r"conv1\.bias is no ordinary tensor"),
+        (torch.zeros(32, device="meta"), r"conv1\.bias is no ordinary tensor"),
+        (torch.full((32,), torch.nan), r"NaN or infinity in conv1\.bias"),
+        (torch.full((32,), 1e300, dtype=torch.float64), r"NaN or infinity in conv1\.bias"),
+        (torch.zeros(1).expand(32, 2**40), r"conv1\.bias is \(32, 1099511627776\), expected \(32,"),
+    ],
+)
+def test_bad_tensors_are_named(tmp_path, value, says):
+    path = tmp_path / "CNN.pth"
+    torch.save(build("CNN", seed=0).state_dict() | {"conv1.bias": value}, path)
+    with pytest.raises(ValueError, match=says):
+        load_checkpoint("CNN", path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("legacy", [False, True])
+def test_plain_state_dicts_that_students_have_load(tmp_path, dtype, legacy):
+    model, path = build("UNet", seed=4), tmp_path / "unet_best.pt"
+    state = {key: value.to(dtype) for key, value in model.state_dict().items()}
+    torch.save(state, path, _use_new_zipfile_serialization=not legacy)
+    loaded = load_checkpoint("UNet", path)
+    assert all(p.dtype == torch.float32 for p in loaded.parameters())
+    assert same_weights(loaded, {key: value.float() for key, value in state.items()})
+
+
+def test_a_checkpoint_saved_on_a_gpu_loads_without_one(tmp_path):
+    model = build("CNN", seed=4)
+    buffer = io.BytesIO()
+    torch.save(model.state_dict(), buffer, _use_new_zipfile_serialization=False)
+    # The legacy format names the device in its pickle: what a GPU would have written there.
+    content = buffer.getvalue().replace(b"X\x03\x00\x00\x00cpu", b"X\x06\x00\x00\x00cuda:0")
+    assert b"cuda:0" in content
+    path = tmp_path / "CNN.pth"
+    path.write_bytes(content)
+    assert same_weights(load_checkpoint("CNN", path), model.state_dict())
+
+
+def test_requests_that_make_no_sense_are_explained(cnn):
+    model, path = cnn
+    with pytest.raises(TypeError, match="model is a int"):
+        load_checkpoint(3)
+    with pytest.raises(TypeError, match="model is a OrderedDict"):
+        save_checkpoint(model.state_dict(), path)
+    with pytest.raises(ValueError, match="is a folder"):
+        save_checkpoint(model, path.parent)
+    with pytest.raises(ValueError, match="device 'gpu'"):
+        load_checkpoint("CNN", path, device="gpu")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{", "is not JSON"),
+        ("\xff", "is not a manifest|is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("[1, 2]", "is not a manifest of checkpoints"),
+        ('{"generated": true}', "is not a manifest of checkpoints"),
+        ('{"CNN": {"sha256": "0", "replaces": 3}}', "is not a manifest of checkpoints"),
+    ],
+)
+def test_a_broken_manifest_is_named(cnn, content, says):
+    model, path = cnn
+    (path.parent / "manifest.json").write_text(content, encoding="latin-1")
+    for use in (
+        lambda: read_manifest(path.parent),
+        lambda: load_checkpoint("CNN", path),
+        lambda: save_checkpoint(model, path),
+    ):
+        with pytest.raises(ValueError, match=rf"manifest\.json ({says}).*Delete it"):
+            use()
+
+
+def test_no_manifest_is_an_empty_one(tmp_path):
     assert read_manifest(tmp_path / "nowhere") == {}
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +16,9 @@ from PIL import Image
 from torchvision.transforms.functional import center_crop, resize
 
 from ippy import data
+from ippy.checkpoints import read_manifest
 from ippy.data import MayoDataset, prepare_mayo
+from ippy.slices import read_slice
 
 
 @pytest.fixture
@@ -46,6 +53,76 @@ def test_prepare_gives_the_same_pixels_for_any_number_of_workers(tmp_path):
     assert manifest["generated"] is True
     assert manifest["complete"] is True
     assert manifest["counts"] == {"train": 18, "test": 2}
+    assert manifest["sha256"] == checksum(tmp_path / "two")
+
+
+def checksum(root):
+    """The documented one: decoded pixels, slices in the order of their paths as strings."""
+    return hashlib.sha256(
+        b"".join(p.tobytes() for _, p in sorted(pixels(root).items()))
+    ).hexdigest()
+
+
+def test_the_prepared_slices_have_the_recorded_checksum_and_can_be_made_again():
+    root = prepare_mayo(progress=False)
+    manifest = json.loads((root / "manifest.json").read_text(encoding="utf-8"))
+    found = pixels(root)
+    jobs = {job[0].relative_to(root).as_posix(): job[1:] for job in _jobs(root, manifest)}
+    if jobs.keys() != found.keys():
+        pytest.skip("Mayo/ holds real slices")
+    assert manifest["sha256"] == checksum(root)
+    for name in ("train/G07/31.png", "train/T12/59.png", "test/G92/0.png"):
+        assert np.array_equal(data.generate_slice(*jobs[name]), found[name])
+
+
+def _jobs(root, manifest):
+    return data._jobs(root, manifest["seed"], manifest["slices"])
+
+
+def test_the_recorded_checksum_is_that_of_the_slices_the_weights_were_trained_on():
+    trained = {entry["data"]["sha256"] for entry in read_manifest().values()}
+    assert trained == {data.SHA256}
+
+
+@pytest.mark.parametrize("rounds", [False, True])
+def test_a_machine_that_makes_other_pixels_is_told(tiny, monkeypatch, capsys, rounds):
+    root, _ = tiny
+    monkeypatch.setattr(data, "SHA256", "another" if rounds else checksum(root))
+    (root / "train" / "G01" / "1.png").unlink()
+    prepare_mayo(root, progress=False)
+    assert ("shipped weights" in capsys.readouterr().out) == rounds
+
+
+FULL_DISK = """
+import resource, sys
+import numpy as np
+from ippy import data
+data.PLAN = {"train": {"G01": 2}, "test": {"G91": 1}}
+noise = np.random.default_rng(0).integers(0, 256, (256, 256), np.uint8)
+data.generate_slice = lambda *_: noise
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+try:
+    data.prepare_mayo(sys.argv[1], progress=False)
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on a file's size")
+def test_a_full_disk_while_preparing_is_told_and_prepare_goes_on_later(tmp_path, monkeypatch):
+    told = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(Path(data.__file__).parents[1])},
+    ).stdout
+    assert "nothing was written" in told and "0.png" in told
+    assert not [path for path in tmp_path.rglob("*") if path.name.endswith((".png", ".part"))]
+    monkeypatch.setattr(data, "PLAN", {"train": {"G01": 2}, "test": {"G91": 1}})
+    monkeypatch.setattr(data, "generate_slice", lambda *_: grey(16, 16))
+    prepare_mayo(tmp_path, progress=False)
+    assert len(pixels(tmp_path)) == 3
 
 
 @pytest.fixture
@@ -147,10 +224,52 @@ def test_real_slices_beside_generated_ones_stop_every_change_to_that_split(
     assert "C081/0.png" in capsys.readouterr().out
 
 
-def test_a_damaged_manifest_is_named(tmp_path):
-    (tmp_path / "manifest.json").write_text("{")
-    with pytest.raises(ValueError, match=r"manifest\.json"):
-        prepare_mayo(tmp_path, progress=False)
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        '"yes"',
+        "[" * 100_000,
+        "{}",
+        '{"generated": true}',
+        '{"generated": true, "slices": [1]}',
+        '{"generated": true, "slices": {"train": "G01"}}',
+        '{"generated": true, "slices": {"train": {"G01": "two"}}}',
+        '{"generated": true, "slices": {"train": {"G01": 1e300}}}',
+        '{"generated": true, "slices": {"train": {"../../mine": 1}}}',
+        '{"generated": true, "slices": {"../mine": {"G01": 1}}}',
+    ],
+)
+def test_a_damaged_manifest_is_named_and_deletes_nothing(tmp_path, content):
+    mine = tmp_path / "mine" / "0.png"
+    save(mine, grey(8, 8))
+    (tmp_path / "Mayo").mkdir()
+    (tmp_path / "Mayo" / "manifest.json").write_text(content)
+    with pytest.raises(ValueError, match=r"manifest\.json.*prepare again"):
+        prepare_mayo(tmp_path / "Mayo", progress=False)
+    assert mine.exists()
+
+
+def test_a_slice_that_was_cut_short_while_preparing_is_named(tiny):
+    root, _ = tiny
+    whole = json.loads((root / "manifest.json").read_text())
+    (root / "manifest.json").write_text(json.dumps(whole | {"complete": False}))
+    bad = root / "train" / "G01" / "1.png"
+    bad.write_bytes(bad.read_bytes()[:40])
+    with pytest.raises(ValueError, match=r"1\.png.*made again by `python -m ippy prepare`"):
+        prepare_mayo(root, progress=False)
+    bad.unlink()  # what the message says
+    prepare_mayo(root, progress=False)
+    assert json.loads((root / "manifest.json").read_text()) == whole
+
+
+@pytest.mark.parametrize("name", ["0.PNG", "scan.png"])
+def test_real_slices_of_any_name_are_recognised(tiny, capsys, name):
+    root, _ = tiny
+    save(root / "train" / "C081" / name, grey(20, 20))
+    prepare_mayo(root, progress=False)
+    assert f"C081/{name}" in capsys.readouterr().out
 
 
 def test_the_order_is_that_of_the_relative_path_as_a_string(tmp_path):
@@ -190,10 +309,7 @@ def test_the_cache_saves_reading_and_stays_within_its_bound(tmp_path, monkeypatc
         save(tmp_path / "a" / f"{i}.png", grey(32, 32, seed=i))
     slices = MayoDataset(tmp_path, 32, cache_bytes=2 * 32 * 32)
     read = []
-    original = MayoDataset._read
-    monkeypatch.setattr(
-        MayoDataset, "_read", staticmethod(lambda path: read.append(path.name) or original(path))
-    )
+    monkeypatch.setattr(data, "read_slice", lambda path: read.append(path.name) or read_slice(path))
     for _ in range(2):
         assert len([slices[i] for i in range(len(slices))]) == 4
     assert read == ["0.png", "1.png", "2.png", "3.png", "2.png", "3.png"]
@@ -220,9 +336,3 @@ def test_errors_name_the_folder_or_file_and_how_to_mend_it(tmp_path):
         MayoDataset(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match=r"no slices in.*python -m ippy prepare"):
         MayoDataset(tmp_path)
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "7.png").write_bytes(b"not a picture")
-    with pytest.raises(ValueError, match=r"7\.png"):
-        MayoDataset(tmp_path)[0]
-    with pytest.raises(ValueError, match="data_shape is 0"):
-        MayoDataset(tmp_path, 0)

@@ -3,15 +3,19 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import nn
 
 from ippy import __main__ as command_line
 from ippy import pretraining
+from ippy.data import MayoDataset
 from ippy.evaluation import MEASUREMENT, PUBLISHED, evaluate, measure_one_by_one, summarise
-from ippy.models import NAMES
+from ippy.models import NAMES, build
+from ippy.paths import data_dir
 from ippy.problem import motion_deblurring
 from ippy.training import Recipe
 
@@ -19,6 +23,16 @@ from ippy.training import Recipe
 @pytest.fixture
 def slices():
     return torch.rand(3, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def folder(slices, tmp_path):
+    """The slices as files."""
+    (tmp_path / "P").mkdir()
+    for number, x in enumerate(slices):
+        pixels = (x[0].numpy() * 255).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "P" / f"{number}.png")
+    return tmp_path
 
 
 class Brighter(nn.Module):
@@ -53,6 +67,27 @@ def test_summary_and_measurements(slices):
     assert y.equal(again) and y.shape == slices.shape
 
 
+def test_the_same_evaluation_gives_the_same_table_to_the_last_digit(slices, folder):
+    def table(images, **models):
+        return evaluate(models, images, motion_deblurring(), device=torch.device("cpu"))
+
+    cnn, unet = build("CNN", seed=1), build("UNet", seed=1)
+    first = table(slices, CNN=cnn, UNet=unet)
+    torch.rand(7)  # the global generator has no part in it
+    pd.testing.assert_frame_equal(first, table(slices, CNN=cnn, UNet=unet), check_exact=True)
+
+    alone = first[first["model"] != "CNN"].reset_index(drop=True)  # nor has another model
+    pd.testing.assert_frame_equal(alone, table(slices, UNet=unet), check_exact=True)
+
+    # nor has it a part whether slices come from files, from the cache or from memory
+    kept, read = MayoDataset(folder, 64), MayoDataset(folder, 64, cache_bytes=0)
+    from_files = table(read, CNN=cnn)
+    for _ in range(2):  # from the files, then from the cache
+        pd.testing.assert_frame_equal(from_files, table(kept, CNN=cnn), check_exact=True)
+    held = torch.stack(list(read))
+    pd.testing.assert_frame_equal(from_files, table(held, CNN=cnn), check_exact=True)
+
+
 def test_published_table_has_the_seven_models():
     assert tuple(PUBLISHED.index) == NAMES
     assert PUBLISHED["psnr"].idxmax() == "UNet"
@@ -81,6 +116,43 @@ def test_evaluate_command_prints_the_table(capsys):
     printed = capsys.readouterr().out
     for label in ("Measurement", "Residual UNet", "UNet++", "ViT", "psnr"):
         assert label in printed
+
+
+@pytest.fixture
+def two_good_one_bad(folder, monkeypatch):
+    """A folder with a bad file, and models that take no time."""
+    (folder / "P" / "1.png").write_text("no picture", encoding="utf-8")
+    monkeypatch.setattr(command_line, "load_checkpoint", lambda name: Brighter())
+    monkeypatch.setattr(command_line, "features_available", lambda: False)
+    return folder
+
+
+def test_evaluate_command_stops_at_a_bad_file(two_good_one_bad, capsys):
+    assert command_line.main(["evaluate", "--data", str(two_good_one_bad)]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: cannot read") and "1.png" in last and "--skip-bad" in last
+
+
+def test_evaluate_command_goes_on_without_bad_files_and_lists_them(two_good_one_bad, capsys):
+    assert command_line.main(["evaluate", "--data", str(two_good_one_bad), "--skip-bad"]) == 0
+    printed = capsys.readouterr()
+    assert "Means over 2 slices" in printed.out
+    listed = printed.err[
+        printed.err.index("Skipped 1, which can't be read; 2 slices are left") :
+    ].splitlines()
+    assert "1.png" in listed[1] and "does not begin as a PNG" in listed[1]
+
+
+def test_a_damaged_checkpoint_stops_the_command_with_one_line(tmp_path, monkeypatch, capsys):
+    images = data_dir() / "test"
+    monkeypatch.setenv("IPPY_COURSE", str(tmp_path))
+    (tmp_path / "_toc.yml").touch()
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "CNN.pth").touch()
+    assert command_line.main(["evaluate", "--data", str(images)]) == 2
+    error = capsys.readouterr().err
+    assert "CNN.pth is empty" in error and "git checkout -- weights/CNN.pth" in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(

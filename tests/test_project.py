@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 LAYERS = [
-    "paths", "files", "device", "interrupts", "operators", "noise", "problem", "phantoms", "data",
-    "models", "features", "losses", "metrics", "checkpoints", "pairs", "recipes", "run_state",
-    "training", "evaluation", "pretraining", "plotting", "exercises", "__main__",
+    "paths", "files", "device", "interrupts", "operators", "noise", "problem", "phantoms", "slices",
+    "data", "models", "features", "losses", "metrics", "manifest", "checkpoints", "pairs",
+    "recipes", "run_state", "training", "evaluation", "pretraining", "plotting", "exercises",
+    "__main__",
 ]  # fmt: skip
 
 

@@ -262,7 +262,7 @@ def test_a_full_disk_leaves_the_old_state_whole(tiny, whole, stopped):
         capture_output=True, text=True, encoding="utf-8", timeout=120,
     )  # fmt: skip
     assert came.returncode == 1
-    assert came.stderr.startswith("OSError: the state after step 21 can't be written to ")
+    assert came.stderr.startswith("OSError: the state after step 21 was not saved: ")
     assert "the last good state, after step 20, is in" in came.stderr
     assert state.read_bytes() == before
     assert [path.name for path in stopped.parent.iterdir() if path.is_file()] == [state.name]
