@@ -7,8 +7,6 @@ state beside it: ``python tests/runs/tiny.py TARGET``.
 import os
 import sys
 
-os.environ["ACCELERATE_MIXED_PRECISION"] = "no"
-
 import torch
 from torch import nn
 
@@ -16,6 +14,7 @@ from ippy.operators import Blurring
 from ippy.problem import InverseProblem
 from ippy.training import Recipe, fit
 
+os.environ["ACCELERATE_MIXED_PRECISION"] = "no"
 RECIPE = Recipe(steps=60, batch_size=4, crop=16, lr=3e-3)  # an epoch is 3 steps
 
 
