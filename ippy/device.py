@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import broadcast_object_list, patch_environment
+from tqdm import TqdmWarning
+
+with warnings.catch_warnings():  # Accelerate's bar warns in a notebook without ipywidgets
+    warnings.simplefilter("ignore", TqdmWarning)
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+    from accelerate.utils import broadcast_object_list, patch_environment
 
 T = TypeVar("T")
 

@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
@@ -23,6 +22,9 @@ from ippy.pairs import TrainingPairs
 from ippy.problem import InverseProblem
 from ippy.recipes import LOSSES, RECIPES, Recipe
 from ippy.run_state import RunFile, RunState, run_path
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 __all__ = ["RECIPES", "History", "Recipe", "Stopped", "fit"]
 

@@ -6,9 +6,11 @@ state beside it: ``python tests/runs/tiny.py TARGET``.
 
 import os
 import sys
+import threading
 
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from ippy.operators import Blurring
 from ippy.problem import InverseProblem
@@ -41,4 +43,5 @@ def train(target, **options):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    tqdm.set_lock(threading.RLock())  # its own leaves a semaphore behind where a process is killed
     train(globals().get("TARGET") or sys.argv[1], resume=True)
