@@ -9,6 +9,14 @@ from contextlib import contextmanager
 from types import FrameType
 
 
+class Stopped(KeyboardInterrupt):
+    """A run was stopped by Ctrl-C or SIGTERM, and its state is saved."""
+
+    def __init__(self, step: int, steps: int) -> None:
+        super().__init__(f"stopped after step {step} of {steps}; resume=True goes on from there")
+        self.step, self.steps = step, steps
+
+
 @contextmanager
 def held_back(*, repeats: bool = False) -> Iterator[Callable[[], bool]]:
     """Hold back Ctrl-C (and SIGTERM, a scheduler's notice to quit) within a ``with`` block.

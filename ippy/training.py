@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from ippy.checkpoints import save_checkpoint
 from ippy.device import accelerator, on_main
-from ippy.interrupts import held_back
+from ippy.interrupts import Stopped, held_back
 from ippy.pairs import TrainingPairs
 from ippy.problem import InverseProblem
 from ippy.recipes import LOSSES, RECIPES, Recipe
@@ -51,14 +51,6 @@ class History:
     seconds: float
     images_per_second: float
     device: str
-
-
-class Stopped(KeyboardInterrupt):
-    """A run was stopped by Ctrl-C or SIGTERM, and its state is saved."""
-
-    def __init__(self, step: int, steps: int) -> None:
-        super().__init__(f"stopped after step {step} of {steps}; resume=True goes on from there")
-        self.step, self.steps = step, steps
 
 
 class _Objective(nn.Module):
@@ -136,14 +128,7 @@ def fit(
     if resume:
         state = on_main(run.engine, lambda: file.load())
         if state is not None:
-            try:
-                run.restore(state)
-            except (RuntimeError, ValueError) as error:
-                raise ValueError(
-                    f"{run_path(save_to)} is the state of another model than this "
-                    f"{type(model).__name__}. Give the one that it was started with, or delete the "
-                    "file, and training starts from the beginning."
-                ) from error
+            run.restore(state, run_path(save_to))
     several = run.engine.num_processes > 1
     watch = nullcontext() if save_to is None else held_back(repeats=several)
     with watch as signalled:
@@ -245,9 +230,17 @@ class _Run:
             optimizer=self.optimizer.state_dict(),
         )
 
-    def restore(self, state: RunState) -> None:
-        self.model.load_state_dict(state.model)
-        self.optimizer.load_state_dict(state.optimizer)
+    def restore(self, state: RunState, path: Path) -> None:
+        """Go on from the state that the file ``path`` held."""
+        try:
+            self.model.load_state_dict(state.model)
+            self.optimizer.load_state_dict(state.optimizer)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"{path} is the state of another model than this {type(self.model).__name__}. "
+                "Give the one that it was started with, or delete the file, and training starts "
+                "from the beginning."
+            ) from error
         self.losses[: state.step] = state.losses.to(self.losses.device)
         self.done, self.seconds_before = state.step, state.seconds
 

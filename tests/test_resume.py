@@ -342,7 +342,7 @@ def wait_for_a_save(target, process):
         pass
 
 
-@pytest.mark.parametrize("kills", [20, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.slow)])
 def test_killed_at_any_moment_the_run_goes_on_to_the_same_end(tiny, whole, kills, tmp_path):
     moments = random.Random(kills)
     for _ in range(2):  # the first one waits for the server's imports
