@@ -12,7 +12,7 @@ import pytest
 LAYERS = [
     "paths", "files", "device", "operators", "noise", "problem", "phantoms", "data", "models",
     "features", "losses", "metrics", "checkpoints", "training", "evaluation", "pretraining",
-    "plotting", "quiz", "exercises", "__main__",
+    "plotting", "interactive", "quiz", "exercises", "__main__",
 ]  # fmt: skip
 
 
