@@ -154,8 +154,8 @@ def _curves(
 
 def _still(images: dict[str, Tensor], scores: Scores, brightest: float) -> Figure:
     level = 5
-    figure, axes = plt.subplots(1, len(images), figsize=(9, 2.9))
-    for axis, (name, stack) in zip(axes, images.items(), strict=True):
+    figure, axes = plt.subplots(2, 2, figsize=(5.6, 6.2))
+    for axis, (name, stack) in zip(axes.flat, images.items(), strict=True):
         psnr, ssim, lpips = (scores[name][metric][level] for metric in ("psnr", "ssim", "lpips"))
         axis.imshow(stack[level, 0], vmin=0, vmax=brightest)
         axis.set_title(f"{name}, {psnr:.1f} dB")

@@ -27,7 +27,7 @@ Control = dict[str, Any]
 
 _HEAD, _TAIL = "liveFigures.data(", ");\n"
 _STEPS = 3  # by how much a stored integer may differ between two honest runs
-_SHARE = 0.02  # and a stored number, relative to itself
+_SHARE = 0.005  # and a stored number, relative to itself
 
 
 def slider(name: str, label: str, values: Sequence[str], start: int = 0) -> Control:

@@ -63,7 +63,7 @@ var liveFigures = (() => {
     }
     const last = spec.values.length - 1;
     const input = element("input", { type: "range", id, min: 0, max: last, step: 1 });
-    const shown = element("span", { className: "live-value" });
+    const shown = element("span", { className: "live-value", "aria-hidden": "true" }); // it is the valuetext
     const show = () => {
       shown.textContent = spec.values[input.value];
       input.setAttribute("aria-valuetext", spec.values[input.value]);
