@@ -94,7 +94,10 @@ def patch_size_slider(
             "What a token of 128 numbers can keep of it.": copy,
         },
         [slider("size", "Patch size P", [f"{size} pixels" for size in sizes], sizes.index(start))],
-        {"copies": np.stack([to_levels(pixels(copies[size])) for size in sizes])},
+        {
+            "truth": to_levels(pixels(x)),
+            "copies": np.stack([to_levels(pixels(copies[size])) for size in sizes]),
+        },
         {
             "sizes": sizes,
             "side": side,

@@ -3,7 +3,7 @@
 liveFigures.view("patches", (figure) => {
   "use strict";
   const { sizes, side, costs } = figure.facts;
-  const copies = figure.array("copies");
+  const copies = figure.array("copies"), truth = figure.array("truth");
   let [row, column] = figure.facts.place; // a pixel of the marked patch
   const inside = (value) => Math.max(0, Math.min(side - 1, value));
   const number = (value) => value.toLocaleString("en");
@@ -43,14 +43,20 @@ liveFigures.view("patches", (figure) => {
     figure.title("patch", `One token covers ${P} × ${P} = ${P * P} pixels.`);
 
     figure.table([
-      ["P", "tokens", "attention weights in a block", "multiplications (billion)", "best copy"],
+      ["P", "tokens", "weights in A", "multiplications", "best copy"],
       ...sizes.map((P, i) => [
         String(P), number(costs[i].tokens), number(costs[i].weights),
-        (costs[i].attention + costs[i].other).toFixed(1), quality(costs[i].copy)]),
+        `${(costs[i].attention + costs[i].other).toFixed(1)} billion`, quality(costs[i].copy)]),
     ], size + 1);
+    let squares = 0;
+    for (let i = 0; i < P * P; i++) {
+      const pixel = (top + Math.floor(i / P)) * side + left + (i % P);
+      squares += (copies[size * side * side + pixel] - truth[pixel]) ** 2;
+    }
     const share = Math.round((100 * cost.attention) / (cost.attention + cost.other));
     return `P = ${P}: ${number(cost.tokens)} tokens, ${number(cost.weights)} attention weights in ` +
       `each block; attention is ${share} % of the multiplications. The best linear copy through ` +
-      `128 numbers: ${quality(cost.copy)}.`;
+      `128 numbers: ${quality(cost.copy)} on all slices; in this patch it is off by ` +
+      `${(Math.sqrt(squares) / P).toFixed(1)} grey levels of 255.`;
   };
 });
