@@ -137,13 +137,13 @@ def _still(
 ) -> Figure:
     maps = torch.cat(model.attention_maps(y))  # (blocks, heads, N, N)
     grid, (row, column) = model.grid_size, patch
-    chosen = maps[:, :, row * grid + column].reshape(*maps.shape[:2], grid, grid)
+    chosen = maps[:, :, row * grid + column].reshape(*maps.shape[:2], grid, grid).numpy()
     figure = plt.figure(figsize=(8.4, 4.2))
     left, right = figure.subfigures(1, 2)
     axis = left.subplots()
     extent = (-0.5, grid - 0.5, grid - 0.5, -0.5)
     axis.imshow(pixels(y), vmin=0, vmax=brightest, extent=extent)
-    weights = chosen[block - 1, head - 1].numpy()
+    weights = chosen[block - 1, head - 1]
     orange = np.zeros((grid, grid, 4))
     orange[..., :3] = np.array([0xE6, 0x9F, 0x00]) / 255
     orange[..., 3] = 0.9 * np.sqrt(weights / weights.max())
