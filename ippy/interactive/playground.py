@@ -158,10 +158,6 @@ def _still(images: dict[str, Tensor], scores: Scores, brightest: float) -> Figur
     for axis, (name, stack) in zip(axes.flat, images.items(), strict=True):
         psnr, ssim, lpips = (scores[name][metric][level] for metric in ("psnr", "ssim", "lpips"))
         axis.imshow(stack[level, 0], vmin=0, vmax=brightest)
-        axis.set_title(f"{name}, {psnr:.1f} dB")
-        axis.text(
-            0.5, -0.04, f"SSIM {ssim:.2f}, LPIPS {lpips:.2f}", transform=axis.transAxes,
-            ha="center", va="top",
-        )  # fmt: skip
+        axis.set_title(f"{name}, {psnr:.1f} dB\nSSIM {ssim:.2f}, LPIPS {lpips:.2f}")
         axis.axis("off")
     return figure
