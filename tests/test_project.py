@@ -13,8 +13,7 @@ LAYERS = [
     "paths", "files", "checks", "device", "interrupts", "operators", "noise", "problem", "phantoms",
     "slices", "data", "dicom", "models", "classical", "features", "losses", "metrics", "tiling",
     "manifest", "checkpoints", "pairs", "recipes", "run_state", "training", "evaluation",
-    "pretraining", "plotting", "quiz", "exercises",
-    "__main__",
+    "pretraining", "plotting", "interactive", "quiz", "exercises", "__main__",
 ]  # fmt: skip
 
 
