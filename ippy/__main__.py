@@ -10,6 +10,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import torch
+
 from ippy.checkpoints import load_checkpoint
 from ippy.data import MayoDataset, prepare_mayo
 from ippy.device import accelerator, on_main
@@ -217,7 +219,6 @@ def _train(names: Sequence[str], asked: argparse.Namespace) -> None:
             continue
         engine.print(f"Training {LABELS[name]}")
         pretrain(name, **where, resume=asked.resume)
-    engine.end_training()
 
 
 def _evaluate(folder: Path, first: int | None, skip_bad: bool) -> None:
@@ -250,4 +251,7 @@ def _evaluate(folder: Path, first: int | None, skip_bad: bool) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    sys.exit(status)

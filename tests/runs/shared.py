@@ -11,13 +11,20 @@ from pathlib import Path
 from ippy.__main__ import main
 from ippy.training import RECIPES, Recipe
 
+
+def say(line):
+    """Write a line at once, so that the lines of two processes do not mix."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 tiny = runpy.run_path(str(Path(__file__).with_name("tiny.py")))
 folder = Path(sys.argv[1])
 for name in ("together", "begun"):
     _, history = tiny["train"](folder / name / "m.pth", resume=True)
-    print(json.dumps({name: vars(history)}), flush=True)
+    say(json.dumps({name: vars(history)}))
 
 RECIPES["CNN"] = Recipe(steps=6, batch_size=2, crop=32)
 for _ in range(2):
-    print("status", main(["train", "--resume", "CNN"]), flush=True)
-print("status", main(["train", "--batch-size", "3", "CNN"]), flush=True)
+    say(f"status {main(['train', '--resume', 'CNN'])}")
+say(f"status {main(['train', '--batch-size', '3', 'CNN'])}")
