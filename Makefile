@@ -3,7 +3,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-NOTEBOOKS := $(sort $(wildcard book/*.ipynb))
 SOLUTIONS ?= yes
 LAST_LINE := import pathlib; print("Open", pathlib.Path("_build/html/index.html").resolve().as_uri())
 
@@ -28,13 +27,8 @@ test: data  ## run everything: unit tests, every notebook, a strict build of the
 data: $(READY)  ## generate the slices in Mayo/, once
 	$(BIN)/python -m ippy prepare
 
-notebooks: data  ## run all chapters again and write their outputs
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
-		--ExecutePreprocessor.kernel_name=python3 \
-		--ExecutePreprocessor.timeout=900 \
-		--ExecutePreprocessor.record_timing=False \
-		--ExecutePreprocessor.store_widget_state=False \
-		$(NOTEBOOKS)
+notebooks: data  ## run all chapters again, write their outputs and how long they took
+	$(BIN)/python book/run_chapters.py
 
 lint: $(READY)  ## check the style of the code and the notebooks
 	$(BIN)/ruff check .

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ippy.checkpoints import load_checkpoint
 from ippy.data import MayoDataset, prepare_mayo
+from ippy.device import accelerator, on_main
 from ippy.dicom import SEED, TEST_FRACTION, WINDOW, import_dicom, summary
 from ippy.evaluation import evaluate, summarise
 from ippy.features import MISSING_FEATURES, features_available
 from ippy.models import LABELS, NAMES
 from ippy.paths import data_dir
-from ippy.pretraining import pretrain
+from ippy.pretraining import is_finished, pretrain
 from ippy.problem import motion_deblurring
+from ippy.training import RECIPES, Stopped
 
 DIGITS = {"mse": 6, "psnr": 3, "ssim": 4, "lpips": 4}
 
@@ -87,13 +93,28 @@ def parser() -> argparse.ArgumentParser:
         help="train models and write their checkpoints",
         description="Train models for the reference task (motion blur of 9 pixels at 20 degrees, "
         "1 %% noise) with the course's recipes, and write weights/NAME.pth and its record in "
-        "weights/manifest.json. A checkpoint is replaced only once its run is finished.",
-        epilog="Example: python -m ippy train CNN UNet",
+        "weights/manifest.json. A checkpoint is replaced only once its run is finished; Ctrl-C "
+        "saves the run's state. `torchrun --nproc_per_node N -m ippy train ...` shares the work.",
+        epilog="Example: python -m ippy train --resume CNN UNet",
     )
     train.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}")
     train.add_argument("--all", action="store_true", help="all seven, in that order")
     train.add_argument(
         "--output", type=Path, default=None, metavar="FOLDER", help="write here, not to weights/"
+    )
+    train.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on where training was stopped: pass over the finished models, finish the one that "
+        "was stopped, train the rest",
+    )
+    train.add_argument(
+        "--batch-size",
+        type=int,
+        default=None,
+        metavar="N",
+        help="slices per step, shared by all processes, for the same number of steps (default: "
+        "the recipe's)",
     )
 
     score = commands.add_parser(
@@ -122,7 +143,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; an error in what was asked is one line and exit status 2."""
+    """Run one command and return its exit status; what goes wrong is told in one line.
+
+    The status is 2 after an error and 130 after Ctrl-C.
+    """
     asked = parser().parse_args(arguments)
     try:
         match asked.command:
@@ -132,41 +156,68 @@ def main(arguments: list[str] | None = None) -> int:
             case "import-dicom":
                 _import(asked)
             case "train":
-                _train(NAMES if asked.all else asked.names, asked.output)
+                _train(NAMES if asked.all else asked.names, asked)
             case "evaluate":
                 _evaluate(asked.data or data_dir() / "test", asked.first, asked.skip_bad)
-    except (ValueError, ModuleNotFoundError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (ValueError, ModuleNotFoundError, OSError, FloatingPointError) as error:
+        _tell(f"error: {error}")
         return 2
+    except KeyboardInterrupt as stop:
+        place = f" after step {stop.step} of {stop.steps}" if isinstance(stop, Stopped) else ""
+        _tell(f"stopped{place}{_how_to_go_on(asked)}")
+        return 130
     return 0
 
 
+def _tell(line: str) -> None:
+    """Print a line to stderr, once, however many processes there are."""
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(line, file=sys.stderr)
+
+
+def _how_to_go_on(asked: argparse.Namespace) -> str:
+    if asked.command == "import-dicom":
+        return "; the same command goes on from there"
+    if asked.command != "train":
+        return ""
+    words = ["--all"] if asked.all else list(asked.names)
+    if asked.output is not None:
+        words += ["--output", str(asked.output)]
+    if asked.batch_size is not None:
+        words += ["--batch-size", str(asked.batch_size)]
+    return f"; go on with `python -m ippy train --resume {' '.join(words)}`"
+
+
 def _import(asked: argparse.Namespace) -> None:
-    try:
-        manifest = import_dicom(
-            asked.source,
-            asked.target,
-            window=tuple(asked.window),
-            test_fraction=asked.test_fraction,
-            seed=asked.seed,
-            series=asked.series,
-            report=asked.report,
-        )
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on where this one stopped", file=sys.stderr)
-        sys.exit(130)
+    manifest = import_dicom(
+        asked.source,
+        asked.target,
+        window=tuple(asked.window),
+        test_fraction=asked.test_fraction,
+        seed=asked.seed,
+        series=asked.series,
+        report=asked.report,
+    )
     print(summary(manifest, asked.target))
 
 
-def _train(names: list[str] | tuple[str, ...], folder: Path | None) -> None:
+def _train(names: Sequence[str], asked: argparse.Namespace) -> None:
     unknown = [name for name in names if name not in NAMES]
     if unknown or not names:
         came = f"{unknown[0]!r} is not a model" if unknown else "no model was named"
         raise ValueError(f"{came}; name some of {', '.join(NAMES)}, or use --all")
-    prepare_mayo()
-    for name in names:
-        print(f"Training {LABELS[name]}")
-        pretrain(name, folder=folder)
+    changes = {} if asked.batch_size is None else {"batch_size": asked.batch_size}
+    recipes = {name: replace(RECIPES[name], **changes) for name in names}
+    engine = accelerator()
+    on_main(engine, prepare_mayo)
+    for name, recipe in recipes.items():
+        where = {"recipe": recipe, "folder": asked.output}
+        if asked.resume and on_main(engine, partial(is_finished, name, **where)):
+            engine.print(f"{LABELS[name]} is finished")
+            continue
+        engine.print(f"Training {LABELS[name]}")
+        pretrain(name, **where, resume=asked.resume)
+    engine.end_training()
 
 
 def _evaluate(folder: Path, first: int | None, skip_bad: bool) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from ippy.checkpoints import save_checkpoint
+from ippy.checkpoints import load_checkpoint, read_manifest
 from ippy.data import MayoDataset
 from ippy.evaluation import evaluate, summarise
 from ippy.features import features_available
 from ippy.models import build, spec
 from ippy.paths import data_dir, weights_dir
 from ippy.problem import motion_deblurring
+from ippy.run_state import run_path
 from ippy.training import RECIPES, History, Recipe, fit
 
 
@@ -24,6 +28,7 @@ def pretrain(
     recipe: Recipe | None = None,
     folder: str | Path | None = None,
     device: torch.device | None = None,
+    resume: bool = False,
     progress: bool = True,
 ) -> History:
     """Train a model of the course for the reference task and write its checkpoint and record.
@@ -34,35 +39,79 @@ def pretrain(
         folder: Where to write; the course's ``weights/`` if None. An older checkpoint there is
             replaced only once the run is finished.
         device: Where to train; the best there is if None.
+        resume: Go on with a run that was stopped.
         progress: Show a bar.
 
     Returns:
         The history of the run.
 
     Raises:
-        ValueError: There is no model of that name.
+        ValueError: There is no model of that name, or the run that was stopped is another one.
         FileNotFoundError: The slices have not been prepared.
     """
     recipe = recipe or RECIPES[name]
-    folder = weights_dir() if folder is None else Path(folder)
     train = MayoDataset(data_dir() / "train")
-    test = MayoDataset(data_dir() / "test", cache_bytes=0)
     problem = motion_deblurring()
-
     model = build(name, seed=recipe.seed)
-    history = fit(model, train, problem, recipe, device=device, progress=progress)
 
+    def record(history: History) -> Mapping[str, Any]:
+        return {
+            "arguments": dict(spec(name).kwargs),
+            "data": _data_recipe(len(train)),
+            "test": _test_scores(name, model, device),
+        }
+
+    return fit(
+        model,
+        train,
+        problem,
+        recipe,
+        device=device,
+        save_to=checkpoint_path(name, folder),
+        resume=resume,
+        record=record,
+        progress=progress,
+    )
+
+
+def checkpoint_path(name: str, folder: str | Path | None = None) -> Path:
+    """Return where a model's checkpoint goes: ``weights/<name>.pth`` if no folder is given."""
+    return (weights_dir() if folder is None else Path(folder)) / f"{name}.pth"
+
+
+def is_finished(
+    name: str, *, recipe: Recipe | None = None, folder: str | Path | None = None
+) -> bool:
+    """Say whether a checkpoint is there and whole, made by this recipe from the data at hand.
+
+    Args:
+        name: One of :data:`ippy.models.NAMES`.
+        recipe: How it should have been trained; the course's own recipe if None.
+        folder: Where to look; the course's ``weights/`` if None.
+
+    Raises:
+        FileNotFoundError: The slices have not been prepared.
+    """
+    path = checkpoint_path(name, folder)
+    entry = read_manifest(path.parent).get(name, {})
+    data = _data_recipe(len(MayoDataset(data_dir() / "train")))
+    wanted = {"recipe": asdict(recipe or RECIPES[name]), "data": data}
+    if run_path(path).exists() or any(entry.get(key) != wanted[key] for key in wanted):
+        return False
+    try:
+        load_checkpoint(name, path)
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
+
+
+def _test_scores(name: str, model: nn.Module, device: torch.device | None) -> dict[str, float]:
+    """Score the model on the test slices, with LPIPS where its features are at hand."""
+    test = MayoDataset(data_dir() / "test", cache_bytes=0)
     metrics = ("mse", "psnr", "ssim", *(("lpips",) if features_available() else ()))
-    scores = summarise(evaluate({name: model}, test, problem, metrics=metrics, device=device))
-    record = {
-        "arguments": dict(spec(name).kwargs),
-        "data": _data_recipe(len(train)),
-        "recipe": vars(recipe),
-        "history": vars(history),
-        "test": {"images": len(test), **{k: round(v, 6) for k, v in scores.loc[name].items()}},
-    }
-    save_checkpoint(model, folder / f"{name}.pth", record=record)
-    return history
+    table = evaluate({name: model}, test, motion_deblurring(), metrics=metrics, device=device)
+    scores = summarise(table).loc[name]
+    return {"images": len(test), **{key: round(value, 6) for key, value in scores.items()}}
 
 
 def _data_recipe(slices: int) -> dict[str, Any]:

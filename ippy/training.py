@@ -1,70 +1,36 @@
-"""The one training loop: measurements made on the fly, random crops, bfloat16 where it helps."""
+"""The one training loop: any device, any number of processes, and it can be stopped at any time."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, RandomSampler
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ippy.checkpoints import save_checkpoint
-from ippy.device import autocast, get_device
+from ippy.device import accelerator, on_main
+from ippy.interrupts import Stopped, held_back
+from ippy.pairs import TrainingPairs
 from ippy.problem import InverseProblem
+from ippy.recipes import LOSSES, RECIPES, Recipe
+from ippy.run_state import RunFile, RunState, run_path
 
-LOSSES = {"mse": nn.MSELoss, "l1": nn.L1Loss}
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = ["RECIPES", "History", "Recipe", "Stopped", "fit"]
+
 HISTORY_POINTS = 100  # a history holds the mean loss of this many equal blocks of steps
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a model is trained.
-
-    Attributes:
-        steps: Number of optimiser steps.
-        batch_size: Slices per step, one crop from each.
-        crop: Side of the random crops, in pixels, a multiple of 8.
-        lr: Peak learning rate of AdamW; it warms up, then falls to zero along a cosine.
-        weight_decay: Decoupled weight decay.
-        warmup: Fraction of the steps spent warming up.
-        clip: Largest norm of the gradient.
-        loss: ``"mse"`` or ``"l1"``.
-        seed: Seed of the initialisation, the order, the crops and the noise.
-    """
-
-    steps: int = 6000
-    batch_size: int = 4
-    crop: int = 128
-    lr: float = 1e-3
-    weight_decay: float = 1e-4
-    warmup: float = 0.05
-    clip: float = 1.0
-    loss: str = "mse"
-    seed: int = 0
-
-    def rate(self, step: int) -> float:
-        """Return the learning rate of a step, counted from 0, as a fraction of the peak."""
-        warmup = max(1, round(self.warmup * self.steps))
-        if step < warmup:
-            return (step + 1) / warmup
-        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, self.steps - warmup)))
-
-
-# On two cores with bfloat16 the UNet takes about 8 minutes and the ViT about 15.
-RECIPES = {
-    "CNN": Recipe(steps=6000, batch_size=8, lr=3e-3),
-    "ResCNN": Recipe(steps=6000, batch_size=8, lr=3e-3),
-    "UNet": Recipe(steps=5000),
-    "ResidualUNet": Recipe(steps=6000),
-    "AttentionUNet": Recipe(steps=4500),
-    "UNetPP": Recipe(steps=3500),
-    "ViT": Recipe(steps=6000, batch_size=8),
-}
+SAVE_EVERY = 60.0  # seconds between two saved states, where an epoch takes longer
+AGREE_EVERY = 10  # steps after which several processes ask one another whether to stop
 
 
 @dataclass(frozen=True)
@@ -76,7 +42,8 @@ class History:
         loss: Mean training loss of each block.
         seconds: Wall-clock time of the loop.
         images_per_second: Whole slices' worth of pixels that went through the model per second.
-        device: What it ran on: ``"cuda"``, ``"mps"``, or the CPU with its number of threads.
+        device: What it ran on: processes where there were several, ``"cuda"``, ``"mps"``, or the
+            CPU with its number of threads, and bf16 where that was used.
     """
 
     step: list[int]
@@ -84,6 +51,19 @@ class History:
     seconds: float
     images_per_second: float
     device: str
+
+
+class _Objective(nn.Module):
+    """The loss of one batch. Accelerate wraps this module, so the model itself stays as it was."""
+
+    def __init__(self, model: nn.Module, loss: nn.Module) -> None:
+        super().__init__()
+        self.model, self.loss = model, loss
+        self.knows_positions = hasattr(model, "patch_size")
+
+    def forward(self, x: Tensor, y: Tensor, origin: Tensor) -> Tensor:
+        where = {"origin": origin} if self.knows_positions else {}
+        return self.loss(self.model(y, **where).float(), x)
 
 
 def fit(
@@ -94,6 +74,8 @@ def fit(
     *,
     device: torch.device | None = None,
     save_to: str | Path | None = None,
+    resume: bool = False,
+    record: Callable[[History], Mapping[str, Any]] | None = None,
     progress: bool = True,
 ) -> History:
     """Train a model, in place, to undo ``problem`` on the slices of ``dataset``.
@@ -101,21 +83,33 @@ def fit(
     A slice is flipped at random, measured whole, and cropped afterwards. A model that knows
     positions (``patch_size``) gets crops on its patch grid, and is told where on it they lie.
 
+    With ``save_to``, the state of the run is kept beside it, in ``UNet.run.pth`` for ``UNet.pth``:
+    after each epoch, once a minute, and on Ctrl-C. It goes when the run is finished and the
+    checkpoint written. Started by ``torchrun`` or ``accelerate launch``, the processes share each
+    batch, and the first one writes.
+
     Args:
         model: Maps (B, 1, H, W) to (B, 1, H, W).
         dataset: Slices (1, H, W) in [0, 1].
         problem: Makes the measurements.
         recipe: Steps, batch, crop, optimiser and seed.
         device: Where to train; the best there is if None.
-        save_to: Checkpoint to write once the run is finished.
+        save_to: Checkpoint to write once the run is finished; an older one is kept until then.
+        resume: Go on with the run whose state lies beside ``save_to``, if there is one; it ends as
+            if it had never been stopped. Otherwise such a state is replaced.
+        record: Called when the steps are done, by the process that writes: what else the manifest
+            should tell.
         progress: Show a bar with the loss and the speed.
 
     Returns:
-        The history of the run.
+        The history of the run, of all its parts if it was stopped.
 
     Raises:
-        ValueError: The data set is empty, or its slices are smaller than the crops.
+        ValueError: The data set is empty, its slices are smaller than the crops, the batch can't be
+            shared by the processes, or the state belongs to another run or is damaged.
         FloatingPointError: The loss is no longer finite.
+        KeyboardInterrupt: After Ctrl-C or SIGTERM, once the state is saved.
+        OSError: A file can't be written, such as on a full disk.
     """
     shape = tuple(dataset[0].shape) if len(dataset) else (0, 0, 0)
     if min(shape[-2:]) < recipe.crop:
@@ -123,93 +117,191 @@ def fit(
             f"crops of {recipe.crop} pixels don't fit slices of shape {shape}. Choose a smaller "
             "crop, or prepare other slices (`python -m ippy prepare`)."
         )
-    device = device or get_device()
-    model.to(device, memory_format=torch.channels_last).train()
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, recipe.rate)
-    loss_of = LOSSES[recipe.loss]()
-    block = max(1, recipe.steps // HISTORY_POINTS)
-    steps, losses, in_block = [], [], []
-    images = 0.0
-
-    start = time.perf_counter()
-    batches = _training_pairs(dataset, problem, recipe, getattr(model, "patch_size", None), device)
-    bar = tqdm(batches, total=recipe.steps, unit="step", disable=not progress)
-    for step, (x, y, where) in enumerate(bar, start=1):
-        with autocast(device):
-            x_hat = model(y, **where)
-        loss = loss_of(x_hat.float(), x)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-        optimizer.step()
-        schedule.step()
-
-        in_block.append(loss.detach())
-        images += len(x) * recipe.crop**2 / math.prod(shape)
-        if len(in_block) == block or step == recipe.steps:
-            mean = torch.stack(in_block).mean().item()
-            if not math.isfinite(mean):
-                raise FloatingPointError(
-                    f"the loss became {mean} between steps {step - len(in_block) + 1} and {step} "
-                    f"(peak learning rate {recipe.lr}); nothing was saved. Try a smaller rate."
-                )
-            steps.append(step)
-            losses.append(mean)
-            in_block.clear()
-            rate = images / (time.perf_counter() - start)
-            bar.set_postfix_str(f"loss {mean:.2e}, {rate:.1f} images/s")
-    seconds = time.perf_counter() - start
+    if resume and save_to is None:
+        raise ValueError(
+            "resume goes on with the run whose state lies beside save_to; give save_to"
+        )
+    run = _Run(accelerator(device), model, dataset, problem, recipe)
+    file = None
+    if save_to is not None and run.engine.is_main_process:
+        file = RunFile(save_to, asdict(recipe), dataset, problem)
+    if resume:
+        state = on_main(run.engine, lambda: file.load())
+        if state is not None:
+            run.restore(state, run_path(save_to))
+    several = run.engine.num_processes > 1
+    watch = nullcontext() if save_to is None else held_back(repeats=several)
+    with watch as signalled:
+        _take_all_steps(run, file, signalled, progress)
     model.eval()
-    ran_on = device.type
-    if ran_on == "cpu":
-        ran_on = f"cpu, threads: {torch.get_num_threads()}"
-    history = History(steps, losses, round(seconds, 1), round(images / seconds, 2), ran_on)
+    history = run.history()
+
+    def finish() -> None:
+        more = {} if record is None else record(history)
+        entry = {"recipe": asdict(recipe), "history": asdict(history), **more}
+        save_checkpoint(model, save_to, record=entry)
+        file.remove()
+
     if save_to is not None:
-        save_checkpoint(model, save_to, record={"recipe": vars(recipe), "history": vars(history)})
+        on_main(run.engine, finish)
     return history
 
 
-def _training_pairs(
-    dataset: Dataset[Tensor],
-    problem: InverseProblem,
-    recipe: Recipe,
-    patch_size: int | None,
-    device: torch.device,
-) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
-    """Yield ``recipe.steps`` batches: truth, measurement, and the model's keyword arguments."""
-    order = torch.Generator().manual_seed(recipe.seed)
-    noise = torch.Generator(device).manual_seed(recipe.seed)
-    sampler = RandomSampler(dataset, num_samples=recipe.steps * recipe.batch_size, generator=order)
-    for x in DataLoader(dataset, batch_size=recipe.batch_size, sampler=sampler, generator=order):
-        for axis in (-2, -1):
-            flip = torch.rand(len(x), 1, 1, 1, generator=order) < 0.5
-            x = torch.where(flip, x.flip(axis), x)
-        x = x.to(device, non_blocking=True)
-        y = problem.measure(x, noise)
+class _Run:
+    """A model, its optimiser, and how far they have come."""
 
-        grid = patch_size or 1
-        room = [(side - recipe.crop) // grid + 1 for side in x.shape[-2:]]
-        corner = torch.stack([torch.randint(n, (len(x),), generator=order) for n in room], dim=1)
-        where = {} if patch_size is None else {"origin": corner.to(device)}
-        yield crop(x, corner * grid, recipe.crop), crop(y, corner * grid, recipe.crop), where
+    def __init__(
+        self,
+        engine: Accelerator,
+        model: nn.Module,
+        dataset: Dataset[Tensor],
+        problem: InverseProblem,
+        recipe: Recipe,
+    ) -> None:
+        self.share, left = divmod(recipe.batch_size, engine.num_processes)
+        if left:
+            raise ValueError(
+                f"{engine.num_processes} processes can't share a batch of {recipe.batch_size} "
+                "slices equally. Start a number of processes that divides it, or choose a batch "
+                f"that is a multiple of {engine.num_processes} (a Recipe's batch_size, or "
+                "`python -m ippy train --batch-size`)."
+            )
+        self.engine, self.model, self.recipe = engine, model, recipe
+        model.to(engine.device, memory_format=torch.channels_last).train()
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
+        )
+        objective = _Objective(model, LOSSES[recipe.loss]())
+        self.objective, self.optimizer = engine.prepare(objective, optimizer)
+        self.pairs = TrainingPairs(
+            dataset,
+            problem,
+            crop=recipe.crop,
+            seed=recipe.seed,
+            grid=getattr(model, "patch_size", 1),
+            device=engine.device,
+        )
+        self.slices = len(dataset)
+        self.images_per_step = recipe.batch_size * recipe.crop**2 / math.prod(dataset[0].shape)
+        self.steps_per_point = max(1, recipe.steps // HISTORY_POINTS)
+        self.losses = torch.zeros(recipe.steps, device=engine.device)  # read once in a while only
+        self.done = 0  # steps, by this run and the one that it goes on with
+        self.seconds_before, self.start = 0.0, time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return self.seconds_before + time.perf_counter() - self.start
+
+    @property
+    def ends_epoch(self) -> bool:
+        """Whether the last step took the last slice of an epoch."""
+        return self.done * self.recipe.batch_size % self.slices < self.recipe.batch_size
+
+    def step(self) -> None:
+        """Take one step; each process makes its own share of the batch."""
+        first = self.done * self.recipe.batch_size + self.engine.process_index * self.share
+        batch = self.pairs.batch(range(first, first + self.share))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.lr * self.recipe.rate(self.done)
+        loss = self.objective(*batch)
+        self.optimizer.zero_grad()
+        self.engine.backward(loss)
+        self.engine.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        self.optimizer.step()
+        self.losses[self.done] = self.engine.reduce(loss.detach(), "mean")
+        self.done += 1
+
+    def agree_to_stop(self, signalled: bool) -> bool:
+        """Say whether to stop here, which all processes must do after the same step."""
+        if self.engine.num_processes == 1:
+            return signalled
+        if self.done % AGREE_EVERY and self.done < self.recipe.steps:
+            return False
+        if signalled:
+            self.engine.set_trigger()
+        return bool(self.engine.check_trigger())
+
+    def state(self) -> RunState:
+        return RunState(
+            step=self.done,
+            seconds=self.seconds,
+            losses=self.losses[: self.done].clone(),
+            model=self.model.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+        )
+
+    def restore(self, state: RunState, path: Path) -> None:
+        """Go on from the state that the file ``path`` held."""
+        try:
+            self.model.load_state_dict(state.model)
+            self.optimizer.load_state_dict(state.optimizer)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"{path} is the state of another model than this {type(self.model).__name__}. "
+                "Give the one that it was started with, or delete the file, and training starts "
+                "from the beginning."
+            ) from error
+        self.losses[: state.step] = state.losses.to(self.losses.device)
+        self.done, self.seconds_before = state.step, state.seconds
+
+    def history(self) -> History:
+        every, steps = self.steps_per_point, self.recipe.steps
+        ends = [*range(every, steps, every), steps]
+        means = [part.mean().item() for part in self.losses.cpu().split(every)]
+        ran_on = self.engine.device.type
+        if ran_on == "cpu":
+            ran_on = f"cpu, threads: {torch.get_num_threads()}"
+        if self.engine.num_processes > 1:
+            ran_on = f"{self.engine.num_processes} processes, {ran_on}"
+        if self.engine.mixed_precision == "bf16":
+            ran_on += ", bf16"
+        rate = steps * self.images_per_step / self.seconds
+        return History(ends, means, round(self.seconds, 1), round(rate, 2), ran_on)
 
 
-def crop(x: Tensor, corner: Tensor, size: int) -> Tensor:
-    """Cut one square out of each image.
+def _take_all_steps(
+    run: _Run, file: RunFile | None, signalled: Callable[[], bool] | None, progress: bool
+) -> None:
+    """Take the steps that are left; watch the loss, save the state, and stop when asked to."""
+    total, first = run.recipe.steps, run.done
+    saved_at = start = time.perf_counter()
+    shown = progress and run.engine.is_main_process
+    with tqdm(total=total, initial=first, unit="step", disable=not shown) as bar:
+        while run.done < total:
+            run.step()
+            bar.update()
+            last = run.done == total
+            if last or run.done % run.steps_per_point == 0:
+                _check_losses(run, file)
+                loss = run.losses[: run.done][-run.steps_per_point :].mean().item()
+                rate = (run.done - first) * run.images_per_step / (time.perf_counter() - start)
+                bar.set_postfix_str(f"loss {loss:.2e}, {rate:.1f} images/s")
+            stopping = signalled is not None and run.agree_to_stop(signalled())
+            pause = time.perf_counter() - saved_at
+            if file is not None and (last or stopping or run.ends_epoch or pause > SAVE_EVERY):
+                _check_losses(run, file)
+                state = run.state()
+                if not state.is_finite():
+                    what = f"the weights were no longer finite after step {run.done}"
+                    raise _diverged(run, file, run.done - 1, what)
+                file.save(state)
+                saved_at = time.perf_counter()
+            if stopping:
+                raise Stopped(run.done, total)
 
-    Args:
-        x: Images (B, C, H, W).
-        corner: Row and column of each square's first pixel, (B, 2).
-        size: Side of the squares, in pixels.
 
-    Returns:
-        The squares, (B, C, size, size), with channels last in memory.
-    """
-    squares = [
-        image[:, row : row + size, col : col + size]
-        for image, (row, col) in zip(x, corner.tolist(), strict=True)
-    ]
-    return torch.stack(squares).contiguous(memory_format=torch.channels_last)
+def _check_losses(run: _Run, file: RunFile | None) -> None:
+    bad = (~run.losses[: run.done].isfinite()).nonzero()
+    if len(bad):
+        index = int(bad[0])
+        came = run.losses[index].item()
+        raise _diverged(run, file, index, f"the loss became {came} at step {index + 1}")
+
+
+def _diverged(run: _Run, file: RunFile | None, index: int, what: str) -> FloatingPointError:
+    rate = run.recipe.lr * run.recipe.rate(index)
+    kept = "nothing was saved" if file is None else file.last_good()
+    return FloatingPointError(
+        f"{what} of {run.recipe.steps}, where the learning rate was {rate:.2e}; {kept}. "
+        "Start again with a smaller rate."
+    )

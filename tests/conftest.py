@@ -1,15 +1,72 @@
-"""Fixtures of the tests that look at the project's files."""
+"""What several tests share: the built book, and a browser that reads it without a network."""
 
 from __future__ import annotations
 
+import functools
+import http.server
+import os
+import shutil
+import subprocess
+import sysconfig
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Error, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
+BROWSERS = "chromium", "chromium-browser", "google-chrome"
 
 
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The course's top folder."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the book once, with warnings as errors and apart from the reader's own build."""
+    out = tmp_path_factory.mktemp("book")
+    builder = shutil.which("jupyter-book", path=sysconfig.get_path("scripts"))
+    assert builder, "jupyter-book is not installed beside this Python: see requirements.txt"
+    command = [builder, "build", str(ROOT), "--path-output", str(out)]
+    command += ["--all", "-n", "-W", "--keep-going"]
+    at_home = {name: value for name, value in os.environ.items() if not name.startswith("GITHUB_")}
+    result = subprocess.run(
+        command, cwd=ROOT, env=at_home, capture_output=True, text=True, encoding="utf-8"
+    )
+    assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-5000:]
+    return out / "_build" / "html"
+
+
+@pytest.fixture(scope="session")
+def site(html: Path) -> Iterator[str]:
+    """Serve the built book on this machine; the address ends in a slash."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            """Say nothing."""
+
+    handler = functools.partial(Quiet, directory=str(html))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """An installed Chromium; tests that need one are skipped where there is none."""
+    paths = [{"executable_path": path} for path in map(shutil.which, BROWSERS) if path]
+    with sync_playwright() as playwright:
+        for place in [*paths, {"channel": "chrome"}, {"channel": "msedge"}]:
+            try:
+                found = playwright.chromium.launch(**place, args=["--no-sandbox"])
+            except Error:
+                continue
+            yield found
+            found.close()
+            return
+        pytest.skip("no Chromium, Chrome or Edge is installed: no page was opened in a browser")

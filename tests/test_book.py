@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-import sysconfig
+import runpy
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -44,19 +42,6 @@ def chapters() -> list[str]:
     return [toc["root"], *(page["file"] for part in toc["parts"] for page in part["chapters"])]
 
 
-@pytest.fixture(scope="module")
-def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the book with warnings as errors, apart from the reader's own build."""
-    out = tmp_path_factory.mktemp("book")
-    builder = shutil.which("jupyter-book", path=sysconfig.get_path("scripts"))
-    assert builder, "jupyter-book is not installed beside this Python: see requirements.txt"
-    command = [builder, "build", str(ROOT), "--path-output", str(out)]
-    command += ["--all", "-n", "-W", "--keep-going"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
-    assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-5000:]
-    return out / "_build" / "html"
-
-
 def test_index_leads_to_the_introduction(html: Path) -> None:
     assert "book/introduction.html" in Page(html / "index.html").redirect
 
@@ -78,3 +63,9 @@ def test_solutions_are_collapsed(html: Path, page: str) -> None:
     solutions = re.findall(r'<div class="(solution [^"]*)"', text)
     assert all("dropdown" in classes for classes in solutions), solutions
     assert "solution-start" not in text and "solution-end" not in text
+
+
+def test_the_page_of_times_fits_the_notebooks(root: Path) -> None:
+    made = runpy.run_path(str(root / "book" / "run_chapters.py"))
+    stored = (root / "book" / "how_long.md").read_text(encoding="utf-8")
+    assert stored == made["page"](), "run `make notebooks` again"

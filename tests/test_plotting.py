@@ -1,8 +1,14 @@
 """The shared figures draw what they were given, and the course finds its own folder."""
 
+import io
+from unittest.mock import MagicMock
+
 import matplotlib
+import numpy as np
 import pytest
 import torch
+from IPython.core.formatters import DisplayFormatter
+from PIL import Image
 
 matplotlib.use("Agg")
 
@@ -10,7 +16,7 @@ from matplotlib import pyplot as plt
 
 from ippy import course_root, get_device
 from ippy.device import autocast
-from ippy.plotting import plot_curves, show_errors, show_slices, use_course_style
+from ippy.plotting import DPI, figure_png, plot_curves, show_errors, show_slices, use_course_style
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +63,36 @@ def test_curves_take_values_or_pairs():
     (axis,) = figure.axes
     assert axis.get_yscale() == "log"
     assert [list(line.get_xdata()) for line in axis.lines] == [[1, 2], [10, 20]]
+
+
+def as_drawn(figure):
+    """A figure's pixels and file size as matplotlib writes them."""
+    file = io.BytesIO()
+    figure.savefig(file, bbox_inches="tight")
+    return np.asarray(Image.open(file).convert("RGB")).astype(int), file.tell()
+
+
+@pytest.mark.parametrize(("zoom", "mode"), [(None, "L"), ((4, 7, 5), "P")])
+def test_stored_slices_are_small_and_true(zoom, mode):
+    x = torch.rand(64, 64, generator=torch.Generator().manual_seed(0))
+    figure = show_slices({"noise": x}, zoom=zoom)
+    figure.set_layout_engine("none")  # drawn twice, it must not move
+    pixels, size = as_drawn(figure)
+    stored = Image.open(io.BytesIO(figure_png(figure)))
+    assert stored.mode == mode and stored.info["dpi"] == pytest.approx((DPI, DPI), abs=0.1)
+    change = np.abs(np.asarray(stored.convert("RGB")).astype(int) - pixels)
+    grey = np.ptp(pixels, axis=-1) == 0
+    assert change[grey].max() <= 2 and change.mean() < 1
+    assert len(figure_png(figure)) < 0.8 * size
+
+
+def test_notebooks_store_figures_through_it(monkeypatch):
+    shell = MagicMock(display_formatter=DisplayFormatter())
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    use_course_style()
+    figure = plot_curves({"a": [3.0, 2.0]}, xlabel="step", ylabel="loss")
+    png = shell.display_formatter.formatters["image/png"](figure)
+    assert Image.open(io.BytesIO(png)).mode == "P"
 
 
 def test_the_course_is_found_or_the_error_says_how(tmp_path, monkeypatch):

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 LAYERS = [
-    "paths", "files", "checks", "device", "operators", "noise", "problem", "phantoms", "slices",
-    "data", "dicom", "models", "classical", "features", "losses", "metrics", "tiling", "manifest",
-    "checkpoints", "optimizer", "training", "evaluation", "pretraining", "plotting", "exercises",
-    "__main__",
+    "paths", "files", "checks", "device", "interrupts", "operators", "noise", "problem", "phantoms",
+    "slices", "data", "dicom", "models", "classical", "features", "losses", "metrics", "tiling",
+    "manifest", "checkpoints", "pairs", "recipes", "run_state", "training", "evaluation",
+    "pretraining", "plotting", "interactive", "quiz", "exercises", "__main__",
 ]  # fmt: skip
 
 

@@ -1,19 +1,21 @@
 """The training loop learns, repeats itself, and measures before it crops."""
 
+import copy
 import dataclasses
 import itertools
 
+import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.utils.data import Dataset
 
-from ippy import training
 from ippy.checkpoints import load_checkpoint, read_manifest
+from ippy.device import has_fast_bf16
 from ippy.models import NAMES, build
 from ippy.operators import Blurring
+from ippy.pairs import TrainingPairs, crop
 from ippy.problem import InverseProblem
-from ippy.training import RECIPES, Recipe, crop, fit
+from ippy.training import RECIPES, Recipe, fit
 
 CPU = torch.device("cpu")
 SHORT = Recipe(steps=30, batch_size=4, crop=32, lr=3e-3)
@@ -51,42 +53,94 @@ def test_the_loss_falls_and_the_checkpoint_holds_the_result(problem, tmp_path):
     assert read_manifest(tmp_path)["m"]["recipe"]["steps"] == 30
 
 
-def test_the_same_seed_gives_the_same_run(problem):
+@pytest.mark.parametrize("precision", ["no", None])
+def test_the_same_seed_gives_the_same_run(problem, precision, monkeypatch):
+    if precision is not None:  # float32, also where bfloat16 is fast
+        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", precision)
     before = torch.get_rng_state()
+    models = [build("CNN", seed=0) for _ in range(3)]
+    recipes = [SHORT, SHORT, dataclasses.replace(SHORT, seed=1)]
     runs = [
-        fit(build("CNN", seed=0), Blobs(), problem, SHORT, device=CPU, progress=False).loss
-        for _ in range(2)
+        fit(model, Blobs(), problem, recipe, device=CPU, progress=False)
+        for model, recipe in zip(models, recipes, strict=True)
     ]
-    assert runs[0] == runs[1]
     assert torch.get_rng_state().equal(before)
-    other = dataclasses.replace(SHORT, seed=1)
-    assert runs[0] != fit(build("CNN", seed=0), Blobs(), problem, other, progress=False).loss
+    assert runs[0].loss == runs[1].loss != runs[2].loss
+    assert ("bf16" in runs[0].device) == (precision is None and has_fast_bf16(CPU))
+    one, same, other = (torch.cat([p.flatten() for p in m.parameters()]) for m in models)
+    assert one.equal(same) and not one.equal(other)
+
+
+def test_the_model_is_left_as_it_was_but_for_its_weights(problem):
+    model = build("CNN", seed=0)
+    attributes = set(vars(model))
+    fit(model, Blobs(), problem, dataclasses.replace(SHORT, steps=2), device=CPU, progress=False)
+    assert set(vars(model)) == attributes
+    assert copy.deepcopy(model)(torch.rand(1, 1, 32, 32)).dtype == torch.float32
+
+
+def test_a_precision_that_training_does_not_know_is_refused(problem, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
+    with pytest.raises(ValueError, match="'fp16'; expected 'no'"):
+        fit(build("CNN"), Blobs(), problem, SHORT, device=CPU, progress=False)
+
+
+def pairs_of(problem, grid=1, seed=0):
+    return TrainingPairs(Blobs(), problem, crop=32, seed=seed, grid=grid, device=CPU)
 
 
 def test_measured_on_the_whole_slice_and_cropped_afterwards(problem):
     noiseless = InverseProblem(problem.operator, 0.0)
-    recipe = dataclasses.replace(SHORT, steps=5)
     slices = Blobs()
     inside_only = 0
-    for x, y, _ in training._training_pairs(slices, noiseless, recipe, None, CPU):
-        candidates = torch.cat([slices.slices.flip(dims) for dims in ((), (2,), (3,), (2, 3))])
-        whole = problem.operator(candidates).unfold(2, 32, 1).unfold(3, 32, 1)
-        truth = candidates.unfold(2, 32, 1).unfold(3, 32, 1)
-        for truth_crop, measured_crop in zip(x, y, strict=True):
-            found = (truth == truth_crop[:, None, None]).all(dim=(-1, -2)).nonzero()
-            assert len(found) >= 1
-            place = tuple(found[0].tolist())
-            torch.testing.assert_close(whole[place], measured_crop[0])
-            inside_only += not torch.allclose(problem.operator(truth_crop[None]), measured_crop)
+    candidates = torch.cat([slices.slices.flip(dims) for dims in ((), (2,), (3,), (2, 3))])
+    whole = problem.operator(candidates).unfold(2, 32, 1).unfold(3, 32, 1)
+    truth = candidates.unfold(2, 32, 1).unfold(3, 32, 1)
+    x, y, _ = pairs_of(noiseless).batch(range(20))
+    for truth_crop, measured_crop in zip(x, y, strict=True):
+        found = (truth == truth_crop[:, None, None]).all(dim=(-1, -2)).nonzero()
+        assert len(found) >= 1
+        place = tuple(found[0].tolist())
+        torch.testing.assert_close(whole[place], measured_crop[0])
+        inside_only += not torch.allclose(problem.operator(truth_crop[None]), measured_crop)
     assert inside_only > 0  # blurring the crop alone would have given another measurement
 
 
+def test_a_pair_is_the_same_in_every_batch_and_another_for_every_number_and_seed(problem):
+    together = pairs_of(problem).batch(range(12))
+    apart = [pairs_of(problem).batch(numbers) for numbers in ([9, 10, 11], [0, 1], range(2, 9))]
+    for whole, first, second, third in zip(together, apart[1], apart[2], apart[0], strict=True):
+        assert whole.equal(torch.cat([first, second, third]))
+    x, y, _ = together
+    assert len({image.numpy().tobytes() for image in y}) == 12
+    assert not pairs_of(problem, seed=1).batch(range(12))[1].equal(y)
+    inside = (..., slice(4, -4), slice(4, -4))  # where the blur of a crop is the crop of the blur
+    torch.testing.assert_close(y[inside], problem.operator(x)[inside], rtol=0, atol=0.05)
+
+
+def test_an_epoch_takes_every_slice_once_in_an_order_of_its_own(problem):
+    pairs = pairs_of(problem)
+    epochs = [[pairs._index(8 * epoch + k) for k in range(8)] for epoch in range(3)]
+    assert all(sorted(order) == list(range(8)) for order in epochs)
+    assert len({tuple(order) for order in epochs}) == 3
+
+
+def test_flips_and_places_are_spread_evenly(problem):
+    _, _, origin = pairs_of(problem, grid=8).batch(range(400))
+    for axis, room in ((0, 3), (1, 5)):
+        counts = np.bincount(origin[:, axis].numpy(), minlength=room)
+        assert len(counts) == room and counts.min() > 0.7 * 400 / room
+
+
 def test_a_model_with_patches_gets_aligned_crops_and_their_place(problem):
-    recipe = dataclasses.replace(SHORT, steps=4)
-    for x, _, where in training._training_pairs(Blobs(), problem, recipe, 8, CPU):
-        assert x.shape == (4, 1, 32, 32)
-        assert where["origin"].shape == (4, 2)
-        assert (where["origin"] <= torch.tensor([2, 4])).all()
+    slices = Blobs().slices
+    x, _, origin = pairs_of(problem, grid=8).batch(range(8))
+    assert x.shape == (8, 1, 32, 32) and origin.shape == (8, 2)
+    assert (origin <= torch.tensor([2, 4])).all()
+    for crop_, place in zip(x, origin * 8, strict=True):
+        row, col = place.tolist()
+        flipped = torch.cat([slices.flip(dims) for dims in ((), (2,), (3,), (2, 3))])
+        assert (flipped[:, :, row : row + 32, col : col + 32] == crop_).flatten(1).all(1).any()
 
 
 def test_crop_takes_the_named_squares():
@@ -105,23 +159,28 @@ def test_the_rate_warms_up_and_falls_to_nothing():
     assert rates[-1] < 1e-3
 
 
-def test_bad_data_and_a_diverging_run_are_explained(problem, tmp_path):
+def test_bad_data_is_explained(problem):
     with pytest.raises(ValueError, match="crops of 128 pixels"):
         fit(build("CNN"), Blobs(), problem, Recipe(), progress=False)
     with pytest.raises(ValueError, match="python -m ippy prepare"):
         fit(build("CNN"), Blobs(0), problem, SHORT, progress=False)
 
-    class Exploding(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight = nn.Parameter(torch.tensor(float("inf")))
 
-        def forward(self, x):
-            return x * self.weight
-
-    with pytest.raises(FloatingPointError, match="nothing was saved"):
-        fit(Exploding(), Blobs(), problem, SHORT, save_to=tmp_path / "m.pth", progress=False)
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"steps": 0}, "steps is 0"),
+        ({"batch_size": -1}, "batch_size is -1"),
+        ({"crop": 0}, "crop is 0"),
+        ({"lr": float("nan")}, "lr is nan"),
+        ({"warmup": 2}, "warmup is 2"),
+        ({"loss": "mae"}, "loss is 'mae'; expected one of mse, l1"),
+        ({"seed": -3}, "seed is -3"),
+    ],
+)
+def test_a_recipe_that_makes_no_sense_is_refused(wrong, says):
+    with pytest.raises(ValueError, match=says):
+        Recipe(**wrong)
 
 
 def test_every_compared_model_has_a_recipe():

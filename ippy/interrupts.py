@@ -1,0 +1,49 @@
+"""Ctrl-C at a moment of the program's choosing."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Stopped(KeyboardInterrupt):
+    """A run was stopped by Ctrl-C or SIGTERM, and its state is saved."""
+
+    def __init__(self, step: int, steps: int) -> None:
+        super().__init__(f"stopped after step {step} of {steps}; resume=True goes on from there")
+        self.step, self.steps = step, steps
+
+
+@contextmanager
+def held_back(*, repeats: bool = False) -> Iterator[Callable[[], bool]]:
+    """Hold back Ctrl-C (and SIGTERM, a scheduler's notice to quit) within a ``with`` block.
+
+    Args:
+        repeats: Hold back the second signal too. Otherwise it acts at once, so that a program
+            that hangs can be stopped; a launcher, though, sends its processes a second one.
+
+    Yields:
+        A function that says whether a signal has come. The program then stops when it is ready.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False  # signals go to the main thread
+        return
+    came = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+        if not repeats:
+            signal.signal(number, earlier[number])
+
+    earlier = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in earlier:
+        signal.signal(number, note)
+    try:
+        yield lambda: came
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)

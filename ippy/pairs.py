@@ -1,0 +1,110 @@
+"""Training pairs made on the fly: pair number p is a function of the seed and of p alone.
+
+Nothing has to be remembered to go on after step t, and any number of processes see the same pairs:
+each makes those of its own share of the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ippy.problem import InverseProblem
+
+ORDER, PAIR = 0, 1  # two families of random streams that never meet
+
+
+class TrainingPairs:
+    """Truth and measurement of random crops, measured whole and cropped afterwards.
+
+    The slices are taken epoch by epoch, each epoch in an order of its own. A slice is flipped at
+    random, measured, and cropped at a random place.
+
+    Args:
+        dataset: Slices (1, H, W) in [0, 1], all of one size.
+        problem: Makes the measurements.
+        crop: Side of the crops, in pixels.
+        seed: Seed of the order, the flips, the places and the noise, 0 or more.
+        grid: The places are multiples of this many pixels: a model's patch size, or 1.
+        device: Where the measurements are made.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[Tensor],
+        problem: InverseProblem,
+        *,
+        crop: int,
+        seed: int,
+        grid: int,
+        device: torch.device,
+    ) -> None:
+        self._dataset, self._problem, self._device = dataset, problem, device
+        self._crop, self._seed, self._grid = crop, seed, grid
+        self._room = [(side - crop) // grid + 1 for side in dataset[0].shape[-2:]]
+        self._noise = torch.Generator(device)
+        self._epoch, self._order = -1, np.empty(0, int)
+
+    def batch(self, numbers: Iterable[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Make the pairs with these numbers.
+
+        Returns:
+            Truth and measurement, (B, 1, crop, crop) with channels last in memory, and the crops'
+            places on the grid: row and column, (B, 2).
+        """
+        slices, corners, noises = [], [], []
+        for number in numbers:
+            rng = np.random.default_rng((self._seed, PAIR, number))
+            flips = [
+                axis for axis, flip in zip((1, 2), rng.integers(2, size=2), strict=True) if flip
+            ]
+            slices.append(self._dataset[self._index(number)].flip(flips))
+            corners.append(rng.integers(self._room))
+            noises.append(int(rng.integers(2**63)))
+        x = self._send(torch.stack(slices))  # (B, 1, H, W)
+        # A generator reseeded for each image draws for it what it would draw in any other batch.
+        y = torch.cat(
+            [
+                self._problem.measure(image, self._noise.manual_seed(seed))
+                for image, seed in zip(x.split(1), noises, strict=True)
+            ]
+        )
+        origin = torch.from_numpy(np.stack(corners))  # (B, 2)
+        corner = origin * self._grid
+        return crop(x, corner, self._crop), crop(y, corner, self._crop), self._send(origin)
+
+    def _index(self, number: int) -> int:
+        """Return which slice a pair is made of."""
+        epoch, place = divmod(number, len(self._dataset))
+        if epoch != self._epoch:
+            rng = np.random.default_rng((self._seed, ORDER, epoch))
+            self._epoch, self._order = epoch, rng.permutation(len(self._dataset))
+        return int(self._order[place])
+
+    def _send(self, x: Tensor) -> Tensor:
+        """Copy to the device; from pinned memory a GPU takes it without being waited for."""
+        if self._device.type == "cuda":
+            x = x.pin_memory()
+        return x.to(self._device, non_blocking=True)
+
+
+def crop(x: Tensor, corner: Tensor, size: int) -> Tensor:
+    """Cut one square out of each image.
+
+    Args:
+        x: Images (B, C, H, W).
+        corner: Row and column of each square's first pixel, (B, 2).
+        size: Side of the squares, in pixels.
+
+    Returns:
+        The squares, (B, C, size, size), with channels last in memory.
+    """
+    squares = [
+        image[:, row : row + size, col : col + size]
+        for image, (row, col) in zip(x, corner.tolist(), strict=True)
+    ]
+    return torch.stack(squares).contiguous(memory_format=torch.channels_last)

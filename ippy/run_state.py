@@ -1,0 +1,173 @@
+"""The state of a training run: what it needs to go on exactly where it stopped."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ippy.files import remove_leftovers, write_atomically
+from ippy.problem import InverseProblem
+
+PROBES = 4  # slices that stand for the whole data set
+
+
+def run_path(target: str | Path) -> Path:
+    """Return where an unfinished run keeps its state: ``UNet.run.pth`` beside ``UNet.pth``."""
+    return Path(target).with_suffix(".run.pth")
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run after some of its steps.
+
+    The random numbers of a step and its learning rate follow from its number; neither has a state.
+
+    Attributes:
+        step: Number of finished steps.
+        seconds: Time spent on them.
+        losses: The loss of each, (step,).
+        model: State dict of the model.
+        optimizer: State dict of the optimiser.
+    """
+
+    step: int
+    seconds: float
+    losses: Tensor
+    model: Mapping[str, Tensor]
+    optimizer: Mapping[str, Any]
+
+    def is_finite(self) -> bool:
+        """Say whether every number is finite: losses, weights, and the optimiser's moments."""
+        moments = [v for of_one in self.optimizer["state"].values() for v in of_one.values()]
+        tensors = [v for v in (self.losses, *self.model.values(), *moments) if torch.is_tensor(v)]
+        return all(bool(v.isfinite().all()) for v in tensors)
+
+
+class RunFile:
+    """The file that an unfinished run leaves beside its target.
+
+    It tells which run it belongs to: the recipe, and a probe of the data and the problem.
+
+    Args:
+        target: The checkpoint that the run will write.
+        recipe: The recipe's fields.
+        dataset: What the run is trained on.
+        problem: What it is trained to undo.
+
+    Attributes:
+        path: The file.
+        saved: The step of the last state that this run saved or read; None before.
+    """
+
+    def __init__(
+        self,
+        target: str | Path,
+        recipe: Mapping[str, Any],
+        dataset: Dataset[Tensor],
+        problem: InverseProblem,
+    ) -> None:
+        self.path = run_path(target)
+        self.saved: int | None = None
+        self._target = Path(target)
+        self._run = {"recipe": dict(recipe), "slices": len(dataset)}
+        self._run["probe"] = probe(dataset, problem)
+        if self.path.parent.is_dir():
+            remove_leftovers(self.path)
+
+    def save(self, state: RunState) -> None:
+        """Write the state, whole or not at all.
+
+        Raises:
+            OSError: It can't be written, such as on a full disk; the older state is whole.
+        """
+        content = {"run": self._run, "state": vars(state)}
+        try:
+            write_atomically(self.path, lambda file: torch.save(content, file))
+        except OSError as error:
+            raise OSError(
+                f"the state after step {state.step} was not saved: {error}. Make room on the disk "
+                f"and go on with resume; {self.last_good()}."
+            ) from error
+        self.saved = state.step
+
+    def load(self) -> RunState | None:
+        """Read the state, None if there is none; nothing in the file is executed.
+
+        Raises:
+            ValueError: The file is damaged, or belongs to another run.
+        """
+        if not self.path.is_file():
+            return None
+        try:
+            with zipfile.ZipFile(self.path) as archive:  # torch.load passes over the checksums
+                if archive.testzip() is not None:
+                    raise ValueError("a checksum is wrong")
+            content = torch.load(self.path, map_location="cpu", weights_only=True)
+            run, state = content["run"], RunState(**content["state"])
+            faults = self._differences(run)
+        except (
+            zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, EOFError, ValueError,
+            KeyError, TypeError, AttributeError,
+        ) as error:  # fmt: skip
+            raise ValueError(
+                f"{self.path} can't be read as the state of a stopped run: it is cut short, "
+                "damaged, or something else. Delete it, and training starts from the beginning."
+            ) from error
+        if faults:
+            raise ValueError(
+                f"{self.path} belongs to another run: {'; '.join(faults)}. Go on with what it was "
+                "started with, or delete the file, and training starts from the beginning."
+            )
+        self.saved = state.step
+        return state
+
+    def remove(self) -> None:
+        """Remove the file; the run is finished."""
+        self.path.unlink(missing_ok=True)
+
+    def last_good(self) -> str:
+        """Say in words what there is to go back to."""
+        if self.saved is not None:
+            return f"the last good state, after step {self.saved}, is in {self.path}"
+        if self._target.is_file():
+            return f"the checkpoint of an earlier run, {self._target}, is as it was"
+        return "nothing was saved"
+
+    def _differences(self, run: Mapping[str, Any]) -> list[str]:
+        """Say what distinguishes the run of a file from this one."""
+        then, now = run["recipe"], self._run["recipe"]
+        faults = [
+            f"{name} was {then.get(name)} and is now {now.get(name)}"
+            for name in sorted(then.keys() | now.keys())
+            if then.get(name) != now.get(name)
+        ]
+        if run["slices"] != self._run["slices"]:
+            faults.append(f"there were {run['slices']} slices and are now {self._run['slices']}")
+        elif not _close(run["probe"], self._run["probe"]):
+            faults.append("the slices, or what the problem makes of them, have changed")
+        return faults
+
+
+def probe(dataset: Dataset[Tensor], problem: InverseProblem) -> Tensor:
+    """Return a few numbers that change when the data or the problem changes.
+
+    A few slices, spread over the data set, are measured with fixed noise; every eighth pixel of
+    every eighth row is kept. Machines agree on them to rounding.
+    """
+    last = len(dataset) - 1
+    chosen = sorted({round(k * last / (PROBES - 1)) for k in range(PROBES)})
+    slices = torch.stack([dataset[index].cpu() for index in chosen])
+    noise = torch.Generator().manual_seed(0)
+    return problem.measure(slices, noise)[..., ::8, ::8].clone()
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and a.allclose(b, rtol=0, atol=1e-4)

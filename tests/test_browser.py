@@ -1,0 +1,227 @@
+"""Every page of the built book, opened in a real browser that reaches nothing but the book."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Response, Route
+
+ROOT = Path(__file__).resolve().parent.parent
+SCREENSHOTS = ROOT / "_build" / "screenshots"
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 780}
+TWO_MEGABYTES = 2_000_000
+RAW_TEX = r"\\(?:frac|sum|hat|mathrm|lVert|operatorname|begin|\(|\[)|\$[^$\n]+\$"
+
+
+def pages() -> list[str]:
+    """Return the names of all pages, as the table of contents has them."""
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    listed = [page["file"] for part in contents["parts"] for page in part["chapters"]]
+    return [contents["root"], *listed]
+
+
+@dataclass
+class Log:
+    """What went wrong or was transferred while pages were open."""
+
+    errors: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    responses: list[Response] = field(default_factory=list)
+
+    def bytes(self) -> int:
+        """Return what was transferred, without compression."""
+        return sum(len(response.body()) for response in self.responses)
+
+
+def open_context(browser: Browser, site: str, **options: object) -> tuple[BrowserContext, Log]:
+    """Return a fresh context that reaches only the site, and its log."""
+    context, log = browser.new_context(**options), Log()
+
+    def guard(route: Route) -> None:
+        if route.request.url.startswith((site, "data:", "blob:")):
+            route.continue_()
+        else:
+            log.refused.append(route.request.url)
+            route.abort()
+
+    def failed(request: Request) -> None:
+        log.errors.append(f"{request.url}: {request.failure}")
+
+    def answered(response: Response) -> None:
+        log.responses.append(response)
+        if response.status >= 400:
+            log.errors.append(f"{response.url}: {response.status}")
+
+    context.route("**/*", guard)
+    context.on("requestfailed", failed)
+    context.on("response", answered)
+    context.on(
+        "console",
+        lambda said: log.errors.append(said.text) if said.type in ("error", "warning") else None,
+    )
+    context.on("weberror", lambda error: log.errors.append(str(error.error)))
+    return context, log
+
+
+def visit(context: BrowserContext, url: str) -> Page:
+    """Open a page and wait until its math is set."""
+    page = context.new_page()
+    page.goto(url, wait_until="load")
+    page.wait_for_function("document.querySelectorAll('.math:not(:has(.katex))').length == 0")
+    page.wait_for_load_state("networkidle")
+    return page
+
+
+@pytest.fixture(params=pages(), ids=lambda name: name.removeprefix("book/"), scope="module")
+def opened(
+    request: pytest.FixtureRequest, browser: Browser, site: str
+) -> Iterator[tuple[Page, Log]]:
+    """One page after the other, opened on a desktop."""
+    context, log = open_context(browser, site, viewport=DESKTOP, color_scheme="light")
+    yield visit(context, f"{site}{request.param}.html"), log
+    context.close()
+
+
+def test_page_opens_light_and_without_errors(opened: tuple[Page, Log]) -> None:
+    _, log = opened
+    assert not log.refused, "asked of other hosts"
+    assert not log.errors
+    assert log.bytes() < TWO_MEGABYTES
+
+
+def test_math_is_set(opened: tuple[Page, Log]) -> None:
+    page, _ = opened
+    assert page.locator(".katex-error").count() == 0
+    words = page.evaluate(
+        """() => {
+            const copy = document.querySelector("article").cloneNode(true);
+            copy.querySelectorAll(".katex, pre, code, script, style").forEach(e => e.remove());
+            return copy.textContent;
+        }"""
+    )
+    assert not re.findall(RAW_TEX, words)
+
+
+def test_every_picture_loads(opened: tuple[Page, Log]) -> None:
+    page, log = opened
+    for picture in page.locator("article img").all():
+        picture.scroll_into_view_if_needed()
+        picture.evaluate("picture => picture.decode()")
+        assert picture.evaluate("picture => picture.naturalWidth") > 0
+    assert not log.errors
+
+
+def test_folded_solutions_open(opened: tuple[Page, Log]) -> None:
+    page, _ = opened
+    for solution in page.locator(".solution.dropdown").all():
+        content = solution.locator("p").nth(1)  # the first is the title
+        assert not content.is_visible()
+        solution.locator("button.toggle-button").click()
+        content.wait_for(state="visible", timeout=2000)
+
+
+def test_no_sideways_scroll_on_a_phone(opened: tuple[Page, Log]) -> None:
+    page, _ = opened
+    page.set_viewport_size(PHONE)
+    try:
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    finally:
+        page.set_viewport_size(DESKTOP)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_accessible(opened: tuple[Page, Log], theme: str) -> None:
+    page, _ = opened
+    page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
+    page.wait_for_timeout(300)  # colours fade
+    if not page.url.endswith("introduction.html"):
+        # Code and formulas look alike on all pages and are thousands of words: once is enough.
+        page.evaluate(
+            """() => {
+                document.querySelectorAll(".katex-html").forEach(e => e.remove());
+                document.querySelectorAll("pre").forEach(e => { e.textContent = e.textContent; });
+            }"""
+        )
+    found = Axe().run(page, options={"resultTypes": ["violations"]})
+    grave = [
+        f"{finding['help']}: {[node['html'][:200] for node in finding['nodes'][:4]]}"
+        for finding in found.response["violations"]
+        if finding["impact"] in ("serious", "critical")
+    ]
+    assert not grave, "\n".join(grave)
+
+
+def test_search_finds_patch_embedding(browser: Browser, site: str) -> None:
+    context, log = open_context(browser, site, viewport=DESKTOP)
+    page = visit(context, f"{site}book/how_long.html")
+    page.keyboard.press("Control+K")
+    page.keyboard.type("patch embedding")
+    page.keyboard.press("Enter")
+    results = page.locator("#search-results li a")
+    results.first.wait_for()
+    assert any("vision_transformers" in (a.get_attribute("href") or "") for a in results.all())
+    assert not log.errors and not log.refused
+    context.close()
+
+
+def test_internal_links_lead_somewhere(html: Path) -> None:
+    ids = {
+        path: set(re.findall(r'\bid="([^"]+)"', path.read_text(encoding="utf-8")))
+        for path in html.rglob("*.html")
+    }
+    for path in (html / "book").glob("*.html"):
+        text = re.sub(r"<script.*?</script>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for link in re.findall(r'<a [^>]*?href="([^"]+)"', text):
+            if re.match(r"[a-z]+:", link):
+                continue
+            file, _, anchor = link.partition("#")
+            target = (path.parent / file).resolve() if file else path.resolve()
+            assert target.exists(), f"{path.name}: {link}"
+            if anchor and target in ids:
+                assert anchor in ids[target], f"{path.name}: {link}"
+
+
+@pytest.mark.parametrize("name", ["introduction", "convolutional_baselines", "loss_design"])
+def test_questions_answer(browser: Browser, html: Path, name: str) -> None:
+    page = browser.new_page()  # from the disk, as after a double click
+    page.goto((html / "book" / f"{name}.html").as_uri())
+    quizzes = page.locator(".Quiz").all()
+    assert len(quizzes) >= 2
+    for quiz in quizzes:
+        for answer in quiz.locator("label.MCButton").all():
+            answer.locator("input").focus()
+            page.keyboard.press("Space")
+            right = answer.get_attribute("data-correct") == "true"
+            reply = quiz.locator(".Feedback")
+            assert reply.inner_text() == answer.get_attribute("data-feedback")
+            assert ("correct" in reply.get_attribute("class").split()) == right
+    page.close()
+
+
+def test_a_chapter_prints(browser: Browser, site: str) -> None:
+    context, _ = open_context(browser, site)
+    page = visit(context, f"{site}book/loss_design.html")
+    page.emulate_media(media="print")
+    for part in (".bd-sidebar-primary", ".bd-header-article", "button.toggle-button"):
+        assert not any(found.is_visible() for found in page.locator(part).all()), part
+    drawn = page.locator("article img").count()
+    assert page.pdf(format="A4").count(b"/Subtype /Image") >= drawn, "pictures are missing"
+    context.close()
+
+
+@pytest.mark.parametrize("name", ["introduction", "vision_transformers", "loss_design"])
+def test_pictures_of_three_pages(browser: Browser, site: str, name: str) -> None:
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    for device, size in {"desktop": DESKTOP, "phone": PHONE}.items():
+        context, _ = open_context(browser, site, viewport=size, device_scale_factor=1)
+        page = visit(context, f"{site}book/{name}.html")
+        picture = SCREENSHOTS / f"{name}-{device}.png"
+        page.screenshot(path=picture)
+        assert picture.stat().st_size > 10_000
+        context.close()

@@ -1,0 +1,371 @@
+"""A run that is stopped, killed, starved of disk or blown up loses nothing that was good."""
+
+import dataclasses
+import multiprocessing
+import os
+import random
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from ippy import __main__ as command_line
+from ippy import pretraining, training
+from ippy.checkpoints import load_checkpoint, read_manifest, save_checkpoint
+from ippy.run_state import run_path
+from ippy.training import RECIPES, Recipe, Stopped, fit
+
+CPU = torch.device("cpu")
+SCRIPT = Path(__file__).parent / "runs" / "tiny.py"
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """The tiny run's module, in float32."""
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    return SimpleNamespace(**runpy.run_path(str(SCRIPT)))
+
+
+@pytest.fixture
+def whole(tiny, tmp_path):
+    """The model and the history of a run that nothing disturbs."""
+    return tiny.train(tmp_path / "whole" / "m.pth")
+
+
+def stop_after(monkeypatch, step, number=signal.SIGINT):
+    """Send this process a signal in the middle of a step."""
+    plain = training._Run.step
+
+    def raise_then_step(run):
+        if run.done == step - 1:
+            signal.raise_signal(number)
+        plain(run)
+
+    monkeypatch.setattr(training._Run, "step", raise_then_step)
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def assert_same(came, expected):
+    (model, history), (model_expected, history_expected) = came, expected
+    assert history.loss == history_expected.loss and history.step == history_expected.step
+    assert weights(model).equal(weights(model_expected))
+
+
+@pytest.mark.parametrize("step", [1, 20, 60])
+def test_ctrl_c_saves_and_the_run_ends_as_if_never_stopped(
+    tiny, whole, step, monkeypatch, tmp_path
+):
+    target = tmp_path / "m.pth"
+    with monkeypatch.context() as patch:
+        stop_after(patch, step)
+        with pytest.raises(KeyboardInterrupt, match=f"after step {step} of 60"):
+            tiny.train(target)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["m.run.pth"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert_same(tiny.train(target, resume=True), whole)
+    assert not run_path(target).exists()
+    assert read_manifest(tmp_path)["m"]["history"]["loss"] == whole[1].loss
+
+
+def test_a_run_may_be_stopped_again_and_its_seconds_add_up(tiny, whole, monkeypatch, tmp_path):
+    target = tmp_path / "m.pth"
+    for step in (10, 35):
+        with monkeypatch.context() as patch:
+            stop_after(patch, step, signal.SIGTERM)
+            with pytest.raises(Stopped):
+                tiny.train(target, resume=True)
+    state = torch.load(run_path(target), weights_only=True)
+    state["state"]["seconds"] = 1000.0
+    torch.save(state, run_path(target))
+    came = tiny.train(target, resume=True)
+    assert_same(came, whole)
+    assert 1000 < came[1].seconds < 2000
+    assert came[1].images_per_second == pytest.approx(60 * 4 * 16 * 16 / (24 * 32) / 1000, rel=0.5)
+
+
+def test_an_epoch_is_saved_when_it_ends_and_a_long_one_in_between(tiny, monkeypatch, tmp_path):
+    saved = []
+    plain = training.RunFile.save
+    monkeypatch.setattr(
+        training.RunFile, "save", lambda file, state: (saved.append(state.step), plain(file, state))
+    )
+    tiny.train(tmp_path / "m.pth")
+    assert saved == list(range(3, 61, 3))
+    saved.clear()
+    monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
+    tiny.train(tmp_path / "m.pth")
+    assert saved == list(range(1, 61))
+
+
+def test_without_resume_a_run_starts_afresh(tiny, whole, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 20)
+        with pytest.raises(Stopped):
+            tiny.train(tmp_path / "m.pth")
+    came = tiny.train(tmp_path / "m.pth")
+    assert_same(came, whole)
+    with pytest.raises(ValueError, match="give save_to"):
+        fit(*tiny.parts(), device=CPU, resume=True)
+
+
+@pytest.fixture
+def stopped(tiny, monkeypatch, tmp_path):
+    """The target of a run that was stopped after step 20."""
+    with monkeypatch.context() as patch:
+        stop_after(patch, 20)
+        with pytest.raises(Stopped):
+            tiny.train(tmp_path / "m.pth")
+    return tmp_path / "m.pth"
+
+
+def test_another_recipe_other_data_or_another_problem_is_refused(tiny, stopped):
+    model, slices, problem, recipe = tiny.parts()
+    noisier = dataclasses.replace(problem, noise_level=0.02)
+    brighter = slices.clone()
+    brighter[0] += 0.01
+    for changed, says in [
+        ((slices, problem, dataclasses.replace(recipe, lr=1e-4)), "lr was 0.003 and is now 0.0001"),
+        ((slices[:9], problem, recipe), "there were 12 slices and are now 9"),
+        ((brighter, problem, recipe), "the slices, or what the problem makes of them"),
+        ((slices, noisier, recipe), "the slices, or what the problem makes of them"),
+    ]:
+        before = run_path(stopped).read_bytes()
+        with pytest.raises(ValueError, match=rf"m\.run\.pth belongs to another run: {says}"):
+            fit(model, *changed, device=CPU, save_to=stopped, resume=True, progress=False)
+        assert run_path(stopped).read_bytes() == before
+
+
+def test_another_architecture_is_refused(tiny, stopped):
+    with pytest.raises(
+        ValueError, match=r"m\.run\.pth is the state of another model than this Conv2d"
+    ):
+        fit(
+            nn.Conv2d(1, 1, 3, padding=1), *tiny.parts()[1:],
+            device=CPU, save_to=stopped, resume=True, progress=False,
+        )  # fmt: skip
+
+
+class Hostile:
+    def __reduce__(self):
+        return os.mkdir, ("executed",)
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "text", "other", "hostile"])
+def test_a_damaged_state_is_refused_and_nothing_in_it_runs(
+    tiny, stopped, damage, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    path = run_path(stopped)
+    content = bytearray(path.read_bytes())
+    match damage:
+        case "empty":
+            content = b""
+        case "cut":
+            content = content[: len(content) // 2]
+        case "flipped":
+            place = content.find(torch.load(path)["state"]["losses"].numpy().tobytes())
+            content[place + 5] ^= 1
+        case "text":
+            content = b"not a state"
+    path.write_bytes(content)
+    if damage == "other":
+        torch.save({"weight": torch.zeros(3)}, path)
+    if damage == "hostile":
+        torch.save({"run": {}, "state": Hostile()}, path)
+    with pytest.raises(ValueError, match=r"m\.run\.pth can't be read .* Delete it"):
+        tiny.train(stopped, resume=True)
+    assert not Path("executed").exists()
+
+
+class Exploding(nn.Module):
+    """Fine for a while; then the loss, or else only the gradient, is not finite."""
+
+    def __init__(self, step, gradient_only=False):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(1.0))
+        self.step, self.gradient_only, self.calls = step, gradient_only, 0
+
+    def forward(self, y):
+        self.calls += 1
+        if self.calls == self.step:
+            wild = (self.weight - self.weight).abs().sqrt()  # 0, with an infinite slope: 0 * inf
+            return y * self.weight + (wild if self.gradient_only else torch.nan)
+        return y * self.weight
+
+
+@pytest.mark.parametrize(
+    ("gradient_only", "says"),
+    [
+        (False, r"the loss became nan at step 32 of 60, where the learning rate was 1\.\d\de-03"),
+        (True, r"the loss became nan at step 33 of 60"),
+    ],
+)
+def test_a_diverging_run_names_the_step_the_rate_and_what_is_left(
+    tiny, gradient_only, says, tmp_path
+):
+    target = tmp_path / "m.pth"
+    save_checkpoint(Exploding(0), target)
+    before = target.read_bytes()
+    rest = tiny.parts()[1:]
+    options = {"device": CPU, "progress": False}
+    with pytest.raises(
+        FloatingPointError, match=rf"{says}.*last good state, after step 30, is in .*m\.run\.pth"
+    ):
+        fit(Exploding(32, gradient_only), *rest, save_to=target, **options)
+    assert target.read_bytes() == before
+    state = torch.load(run_path(target), weights_only=True)["state"]
+    assert state["step"] == 30 and all(v.isfinite() for v in state["model"].values())
+    run_path(target).unlink()
+    with pytest.raises(FloatingPointError, match=r"at step 1 of 60.*m\.pth, is as it was"):
+        fit(Exploding(1), *rest, save_to=target, **options)
+    with pytest.raises(FloatingPointError, match=r"at step 1 of 60.*nothing was saved"):
+        fit(Exploding(1), *rest, **options)
+
+
+def test_weights_that_are_not_finite_are_never_saved(tiny, tmp_path):
+    with pytest.raises(FloatingPointError, match="no longer finite after step 33"):
+        fit(
+            Exploding(33, gradient_only=True), *tiny.parts()[1:],
+            device=CPU, save_to=tmp_path / "m.pth", progress=False,
+        )  # fmt: skip
+    assert torch.load(run_path(tmp_path / "m.pth"), weights_only=True)["state"]["step"] == 30
+
+
+FULL_DISK = """
+import resource, runpy, signal, sys
+tiny = runpy.run_path(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
+try:
+    tiny["train"](sys.argv[2], resume=True)
+except OSError as error:
+    sys.exit(f"OSError: {error}")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_full_disk_leaves_the_old_state_whole(tiny, whole, stopped):
+    state = run_path(stopped)
+    before = state.read_bytes()
+    limit = str(len(before) // 2)
+    came = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(SCRIPT), str(stopped), limit],
+        capture_output=True, text=True, encoding="utf-8", timeout=120,
+    )  # fmt: skip
+    assert came.returncode == 1
+    assert came.stderr.startswith("OSError: the state after step 21 was not saved: ")
+    assert "the last good state, after step 20, is in" in came.stderr
+    assert state.read_bytes() == before
+    assert [path.name for path in stopped.parent.iterdir() if path.is_file()] == [state.name]
+    assert_same(tiny.train(stopped, resume=True), whole)
+
+
+@pytest.fixture
+def short_recipe(monkeypatch):
+    """The CNN's recipe for the command line, of a second's work."""
+    recipe = Recipe(steps=6, batch_size=2, crop=32)
+    monkeypatch.setitem(RECIPES, "CNN", recipe)
+    return recipe
+
+
+def test_the_command_stops_with_one_line_and_goes_on(short_recipe, monkeypatch, tmp_path, capsys):
+    command = ["train", "CNN", "--output", str(tmp_path)]
+    with monkeypatch.context() as patch:
+        stop_after(patch, 4)
+        assert command_line.main(command) == 130
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == (
+        "stopped after step 4 of 6; "
+        f"go on with `python -m ippy train --resume CNN --output {tmp_path}`"
+    )
+    assert (tmp_path / "CNN.run.pth").exists() and not (tmp_path / "CNN.pth").exists()
+
+    assert command_line.main([*command, "--resume"]) == 0
+    written = (tmp_path / "CNN.pth").read_bytes()
+    assert "Training CNN" in capsys.readouterr().out
+    assert read_manifest(tmp_path)["CNN"]["recipe"] == dataclasses.asdict(short_recipe)
+
+    assert command_line.main([*command, "--resume"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["CNN is finished"]
+    assert (tmp_path / "CNN.pth").read_bytes() == written
+
+
+def test_only_a_whole_checkpoint_of_the_same_recipe_and_data_is_finished(short_recipe, tmp_path):
+    pretraining.pretrain("CNN", folder=tmp_path, progress=False)
+    finished = partial(pretraining.is_finished, "CNN", folder=tmp_path)
+    assert finished()
+    assert not finished(recipe=dataclasses.replace(short_recipe, seed=1))
+    run_path(tmp_path / "CNN.pth").touch()
+    assert not finished()
+    run_path(tmp_path / "CNN.pth").unlink()
+    manifest = tmp_path / "manifest.json"
+    told = manifest.read_text(encoding="utf-8")
+    manifest.write_text(told.replace('"train_slices"', '"slices_then"'), encoding="utf-8")
+    assert not finished()
+    manifest.write_text(told, encoding="utf-8")
+    assert finished()
+    with (tmp_path / "CNN.pth").open("r+b") as file:
+        file.truncate(1000)
+    assert not finished()
+    (tmp_path / "CNN.pth").unlink()
+    assert not finished()
+
+
+# forkserver starts a process in milliseconds; where there is none, spawn takes seconds
+METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+
+
+def start(target):
+    context = multiprocessing.get_context(METHOD)
+    if METHOD == "forkserver":
+        context.set_forkserver_preload(["ippy.training", "torch._dynamo"])
+    options = {"init_globals": {"TARGET": str(target)}, "run_name": "__main__"}
+    process = context.Process(target=runpy.run_path, args=(str(SCRIPT),), kwargs=options)
+    process.start()
+    return process
+
+
+def wait_for_a_save(target, process):
+    """Return while a file is being written beside the target, or when the run is over."""
+    while process.is_alive() and not any(target.parent.glob(".m.*")):
+        pass
+
+
+@pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.slow)])
+def test_killed_at_any_moment_the_run_goes_on_to_the_same_end(tiny, whole, kills, tmp_path):
+    moments = random.Random(kills)
+    for _ in range(2):  # the first one waits for the server's imports
+        began = time.perf_counter()
+        undisturbed = start(tmp_path / "m.pth")
+        undisturbed.join()
+        lasts = time.perf_counter() - began
+        assert undisturbed.exitcode == 0
+    for kill in range(kills):
+        target = tmp_path / str(kill) / "m.pth"
+        shipped = tiny.parts()[0]
+        save_checkpoint(shipped, target)
+        process = start(target)
+        time.sleep(moments.uniform(0, lasts))
+        if kill % 2:  # every second one in the middle of a save
+            wait_for_a_save(target, process)
+        process.kill()
+        process.join()
+        process.close()
+        at_target = weights(load_checkpoint(tiny.parts()[0], target))
+        assert at_target.equal(weights(shipped)) or at_target.equal(weights(whole[0]))
+        if run_path(target).exists():
+            assert 0 < torch.load(run_path(target), weights_only=True)["state"]["step"] <= 60
+        assert_same(tiny.train(target, resume=True), whole)
+        assert not run_path(target).exists()
+        assert not list(target.parent.glob(".m.*"))
