@@ -154,12 +154,20 @@ def check_tensor(
         )
 
 
-def check_values(name: str, x: Tensor, *, span: float = math.inf, wait: bool = False) -> None:
+def check_values(
+    name: str,
+    x: Tensor,
+    *,
+    most: float = LARGEST,
+    span: float = math.inf,
+    wait: bool = False,
+) -> None:
     """Check that all entries of ``x`` are finite, not huge, and within the scale.
 
     Args:
         name: What the caller calls it.
         x: A tensor that passed :func:`check_tensor`.
+        most: Largest magnitude of an entry.
         span: Largest difference between two entries.
         wait: Look even where the program has to wait for the device (see the module's text).
 
@@ -174,10 +182,10 @@ def check_values(name: str, x: Tensor, *, span: float = math.inf, wait: bool = F
     x = x.detach()
     low, high = (torch.view_as_real(x) if x.is_complex() else x).aminmax()  # both NaN if one is
     low, high = low.item(), high.item()
-    if not (-LARGEST <= low and high <= LARGEST):
+    if not (-most <= low and high <= most):
         what = "NaN" if math.isnan(low) else f"values from {low:.3g} to {high:.3g}"
         raise ValueError(
-            f"{name} holds {what}; expected finite numbers of at most {LARGEST:.0e} in size"
+            f"{name} holds {what}; expected finite numbers of at most {most:.0e} in size"
         )
     if high - low > span:
         raise ValueError(

@@ -24,6 +24,7 @@ from ippy.checks import (
 # Taps (dr, dc, weight): the output at row r and column c gains weight * x[r + dr, c + dc].
 Taps = list[tuple[int, int, float]]
 
+LARGEST_LINEAR = 1e38  # nothing is squared here; only what is about to overflow is refused
 IN_CACHE = 8  # images summed together: all taps pass over them while they are in the cache
 
 
@@ -51,7 +52,7 @@ class LinearOperator(ABC):
         check_tensor("x", x, axes=range(2, 9), expected=images, dtypes=REAL + COMPLEX, empty=True)
         if x.numel() == 0:
             return x.clone()  # no images in, no images out
-        check_values("x", x)
+        check_values("x", x, most=LARGEST_LINEAR)
         return self._forward(x)
 
     def __matmul__(self, x: Tensor) -> Tensor:

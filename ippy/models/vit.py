@@ -224,7 +224,7 @@ class ViTReconstructor(nn.Module):
 
         Returns:
             (B, N, d): the window of the learned grid that starts at ``origin``. Without an origin
-            (1, N, d): the learned grid, interpolated (bicubic, averaged first where it shrinks)
+            (1, N, d): the learned grid, interpolated (bicubic, averaged first if both sides shrink)
             where ``grid`` is another.
 
         Raises:
@@ -237,7 +237,7 @@ class ViTReconstructor(nn.Module):
             return self.pos_embed  # (1, N, d)
         if origin is None:
             image = self.pos_embed.transpose(1, 2).reshape(1, d, G, G)  # (1, d, G, G)
-            image = F.interpolate(image, size=grid, mode="bicubic", antialias=min(grid) < G)
+            image = F.interpolate(image, size=grid, mode="bicubic", antialias=max(grid) < G)
             return image.flatten(2).transpose(1, 2)  # (1, N, d)
         if not isinstance(origin, Tensor) or origin.dtype not in (torch.int64, torch.int32):
             raise TypeError("origin is not an int64 tensor; expected one row and column an image")
