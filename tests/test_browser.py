@@ -16,6 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 SCREENSHOTS = ROOT / "_build" / "screenshots"
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 780}
 TWO_MEGABYTES = 2_000_000
+CHAPTERS = [
+    "introduction",
+    "convolutional_baselines",
+    "vision_transformers",
+    "image_quality_metrics",
+    "model_comparison",
+    "loss_design",
+]
 RAW_TEX = r"\\(?:frac|sum|hat|mathrm|lVert|operatorname|begin|\(|\[)|\$[^$\n]+\$"
 
 
@@ -187,7 +195,7 @@ def test_internal_links_lead_somewhere(html: Path) -> None:
                 assert anchor in ids[target], f"{path.name}: {link}"
 
 
-@pytest.mark.parametrize("name", ["introduction", "convolutional_baselines", "loss_design"])
+@pytest.mark.parametrize("name", CHAPTERS)
 def test_questions_answer(browser: Browser, html: Path, name: str) -> None:
     page = browser.new_page()  # from the disk, as after a double click
     page.goto((html / "book" / f"{name}.html").as_uri())
