@@ -47,7 +47,7 @@ start and to train. On Colab, add a cell at the top and run it first:
 
 ```ipython3
 !git clone --depth 1 https://github.com/OWNER/REPOSITORY course
-%pip install --quiet lpips jupyterquiz
+%pip install --quiet lpips jupyterquiz accelerate "bokeh<3.10"
 import os, sys
 os.environ["IPPY_COURSE"] = "course"
 sys.path.insert(0, "course")
@@ -106,7 +106,8 @@ def page() -> str:
 
 def title(notebook: NotebookNode) -> str:
     """Return a notebook's first heading."""
-    return notebook.cells[0].source.splitlines()[0].removeprefix("# ")
+    lines = notebook.cells[0].source.splitlines()
+    return next(line for line in lines if line.startswith("# ")).removeprefix("# ")
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
