@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from ippy.checkpoints import load_checkpoint
+from ippy.classical import Tikhonov, TotalVariation
 from ippy.data import MayoDataset, prepare_mayo
 from ippy.device import accelerator, on_main
 from ippy.dicom import SEED, TEST_FRACTION, WINDOW, import_dicom, summary
@@ -122,10 +123,10 @@ def parser() -> argparse.ArgumentParser:
     score = commands.add_parser(
         "evaluate",
         help="print the comparison table for a folder of slices",
-        description="Blur and corrupt every slice, restore it with every model that has a "
-        "checkpoint, and print the mean MSE, PSNR (dB), SSIM and LPIPS. The protocol is the "
-        "published one: noise drawn image by image from a CPU generator seeded with 123, output "
-        "clamped to [0, 1].",
+        description="Blur and corrupt every slice, restore it with two classical methods and "
+        "every model that has a checkpoint, and print the mean MSE, PSNR (dB), SSIM and LPIPS. The "
+        "protocol is the published one: noise drawn image by image from a CPU generator seeded "
+        "with 123, output clamped to [0, 1].",
         epilog="Example: python -m ippy evaluate --data Mayo/test --first 8",
     )
     score.add_argument(
@@ -230,7 +231,9 @@ def _evaluate(folder: Path, first: int | None, skip_bad: bool) -> None:
         print(f"{left_out}:", file=sys.stderr)
         for fault in images.skipped.values():
             print(f"  {fault}", file=sys.stderr)
-    models = {}
+    problem = motion_deblurring()
+    operator = problem.operator
+    models = {"Tikhonov": Tikhonov(operator), "Total variation": TotalVariation(operator)}
     for name in NAMES:
         try:
             models[name] = load_checkpoint(name)
@@ -242,7 +245,7 @@ def _evaluate(folder: Path, first: int | None, skip_bad: bool) -> None:
     else:
         print(MISSING_FEATURES, file=sys.stderr)
     table = summarise(
-        evaluate(models, images, motion_deblurring(), metrics=metrics, first=first, progress=True)
+        evaluate(models, images, problem, metrics=metrics, first=first, progress=True)
     ).rename(index=LABELS)
     formats = {name: f"{{:.{digits}f}}".format for name, digits in DIGITS.items()}
     count = len(images) if first is None else min(first, len(images))

@@ -172,7 +172,7 @@ EXERCISES = (
             "After that, two axes have to change places.",
         ),
         why="The heads become a second batch axis, so all of them are computed by the same matrix "
-        "products as one. That is why heads cost next to nothing.",
+        "products as one. That is why heads cost hardly any extra multiplications.",
         judge=judge_split_heads,
     ),
     Exercise(

@@ -17,9 +17,10 @@ EXERCISES = (
             "and divide by what both sides share.",
             "What remains is linear in N, and d and m decide alone.",
         ),
-        why="Below this length a Transformer spends most of its time on its matrices, above it on "
-        "attention. Our slices at P = 8 are above, at P = 16 below: there, cheaper kinds of "
-        "attention would save next to nothing.",
+        why="Below this length a block spends most of its multiplications on its matrices, above "
+        "it on attention. Our slices at P = 8 are above, at P = 16 below: there, cheaper kinds of "
+        "attention would save next to nothing. (In our whole model the decoder counts too, so at "
+        "P = 8 attention is only a fifth of the total.)",
         judge=number(
             512,
             tolerance=0.5,
