@@ -147,6 +147,7 @@ def test_no_sideways_scroll_on_a_phone(opened: tuple[Page, Log]) -> None:
 def test_accessible(opened: tuple[Page, Log], theme: str) -> None:
     page, _ = opened
     page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
+    page.mouse.move(0, 0)
     page.wait_for_timeout(300)  # colours fade
     if not page.url.endswith("introduction.html"):
         # Code and formulas look alike on all pages and are thousands of words: once is enough.

@@ -78,7 +78,7 @@ class Feedback:
         lines = [f"<strong>{_marked(self.lead)}</strong> {_marked(self.text)}"]
         lines += [_marked(self.hint)] if self.hint else []
         body = "".join(f'<p style="margin: 0.2em 0;">{line}</p>' for line in lines)
-        return f'<div style="{style}">{body}</div>'
+        return f'<div class="ippy-check" style="{style}">{body}</div>'
 
 
 def _marked(text: str) -> str:
