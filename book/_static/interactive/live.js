@@ -116,6 +116,14 @@ var liveFigures = (() => {
 
   // --- one figure
 
+  /** Leave Bokeh's own layers out of the tab order: they take the focus, but answer to no key. */
+  function leaveTabOrder(root) {
+    for (const inner of root.querySelectorAll("*")) {
+      if (inner.tabIndex >= 0) inner.tabIndex = -1;
+      if (inner.shadowRoot) leaveTabOrder(inner.shadowRoot);
+    }
+  }
+
   const PLAIN = { int8: Int8Array, uint8: Uint8Array, uint16: Uint16Array, float32: Float32Array };
 
   async function build(figure, name, place) {
@@ -157,6 +165,7 @@ var liveFigures = (() => {
       root_ids: roots,
       roots: Object.fromEntries(roots.map((id, i) => [id, canvases[i]])),
     }]);
+    canvases.forEach(leaveTabOrder);
     const model = views.roots[0].model.document;
     const find = (wanted) => model.get_model_by_name(wanted);
     const plots = data.plots.map((plot) => find(plot.name));
