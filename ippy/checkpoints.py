@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,8 +38,8 @@ def save_checkpoint(
 
     Raises:
         TypeError: The model is no module, or the record is not made of JSON values.
-        ValueError: A weight is NaN or infinite, or the folder's manifest is damaged. Nothing was
-            written.
+        ValueError: A weight or the record holds NaN or infinity, or the folder's manifest is
+            damaged. Nothing was written.
         OSError: The disk is full or the folder can't be written.
     """
     if not isinstance(model, nn.Module):
@@ -46,6 +47,7 @@ def save_checkpoint(
     path = as_path(path, "path")
     if path.is_dir():
         raise ValueError(f"{path} is a folder; expected the file to write, e.g. {path}/model.pth")
+    record = _as_json(record)
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     if bad := _not_finite(state, model):
         raise ValueError(
@@ -59,7 +61,7 @@ def save_checkpoint(
         "parameters": sum(p.numel() for p in model.parameters()),
         "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
     }
-    write_recorded(path, buffer.getvalue(), own | dict(record or {}) | own)
+    write_recorded(path, buffer.getvalue(), own | record | own)
     return path
 
 
@@ -98,6 +100,17 @@ def load_checkpoint(
         return module.to(device).eval()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(f"device {device!r} can't be used here: {error}") from error
+
+
+def _as_json(record: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a record as the manifest will hold it: JSON, which knows no NaN."""
+    if not isinstance(record, Mapping | None):
+        raise TypeError(f"record is a {type(record).__name__}; expected a dict of JSON values")
+    try:
+        return json.loads(json.dumps(dict(record or {}), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"record holds what is not a JSON value: {error}. Nothing was saved") from error
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
-from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch.utils.data import Dataset
 from torchvision.transforms.functional import center_crop, resize
 from tqdm import tqdm
 
+from ippy.checks import check_choice, check_integer
 from ippy.files import write_atomically
 from ippy.paths import as_path, data_dir
 from ippy.phantoms import VERSION, generate_slice
@@ -36,13 +36,6 @@ PLAN: dict[str, dict[str, int]] = {
 }
 # Of the pixels of all these slices: what the shipped weights were trained and tested on.
 SHA256 = "2c2aa4cc159ed8ec3597467d5efd321673f124db2a7c2bc458aa754e55e306a2"
-
-
-def _check_integer(name: str, value: int, least: int, most: int) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise TypeError(f"{name} is {value!r}; expected an integer")
-    if not least <= value <= most:
-        raise ValueError(f"{name} is {value}; expected {least} to {most}")
 
 
 def _make(job: Job) -> None:
@@ -141,9 +134,9 @@ def prepare_mayo(
         TypeError: A number is not an integer, or the folder no path.
         OSError: The disk is full or the folder can't be written. Prepared again later, it goes on.
     """
-    _check_integer("seed", seed, 0, 2**63)
+    check_integer("seed", seed)
     if workers is not None:
-        _check_integer("workers", workers, 1, 64)
+        check_integer("workers", workers, least=1, most=64)
     root = data_dir() if data_path is None else as_path(data_path, "data_path")
     manifest = _read_manifest(root)
     made = {job[0] for job in _jobs(root, 0, manifest.get("slices", {}))}
@@ -202,7 +195,8 @@ class MayoDataset(Dataset[torch.Tensor]):
 
     Raises:
         FileNotFoundError: There is no such folder, or no slice in it.
-        ValueError: A number is out of range, a folder can't be listed, or no slice can be read.
+        ValueError: A number is out of range, a folder can't be listed, no slice can be read, or
+            ``skip_bad`` is not a truth value.
         TypeError: A number is not an integer, or ``data_path`` no path.
     """
 
@@ -214,8 +208,9 @@ class MayoDataset(Dataset[torch.Tensor]):
         cache_bytes: int = 1 << 30,
         skip_bad: bool = False,
     ) -> None:
-        _check_integer("data_shape", data_shape, 1, 4096)
-        _check_integer("cache_bytes", cache_bytes, 0, 2**63)
+        check_integer("data_shape", data_shape, least=1, most=4096)
+        check_integer("cache_bytes", cache_bytes)
+        check_choice("skip_bad", skip_bad, (False, True))
         root = as_path(data_path, "data_path")
         mend = "Run `python -m ippy prepare` to generate slices, or give another folder."
         if not root.is_dir():

@@ -52,11 +52,11 @@ def measure_one_by_one(
             is of the wrong type.
         ValueError: There is no image, they differ in size, or one has another shape or holds NaN.
     """
-    truths = _read(images)
-    sizes = {tuple(x.shape) for x in truths}
+    measurements = [y for _, y in _measured(images, _numbers(images), problem, seed)]
+    sizes = {tuple(y.shape[1:]) for y in measurements}
     if len(sizes) > 1:
         raise ValueError(f"images have the shapes {sorted(sizes)}; expected one size")
-    return torch.cat(list(_measurements(truths, problem, seed)))
+    return torch.cat(measurements)
 
 
 @torch.no_grad()
@@ -74,7 +74,8 @@ def evaluate(
     """Score models on the same measurements of the same images.
 
     Images are measured in order with noise from one CPU generator, restored one by one in
-    float32, and clamped to [0, 1] before they are scored.
+    float32, and clamped to [0, 1] before they are scored. Only one image is held at a time, so a
+    data set may be larger than the memory.
 
     Args:
         models: Models by name.
@@ -101,26 +102,26 @@ def evaluate(
     for number, name in enumerate(metrics):
         check_choice(f"metrics[{number}]", name, METRICS)
     check_choice("progress", progress, (False, True))
-    truths = _read(images, first)
+    numbers = _numbers(images, first)
     device = _usable(device) if device is not None else get_device()
-    measurements = list(_measurements(truths, problem, seed))
 
     restorers = {MEASUREMENT: nn.Identity(), **models}
-    rows = []
-    with tqdm(total=len(restorers) * len(truths), disable=not progress, unit="image") as bar:
-        for name, model in restorers.items():
-            model.to(device).eval()
-            for number, (x, y) in enumerate(zip(truths, measurements, strict=True)):
-                x = x[None].to(device)
+    for model in restorers.values():
+        model.to(device).eval()
+    rows = {name: [] for name in restorers}
+    with tqdm(total=len(restorers) * len(numbers), disable=not progress, unit="image") as bar:
+        for number, (x, y) in enumerate(_measured(images, numbers, problem, seed)):
+            x, y = x.to(device), y.to(device)
+            for name, model in restorers.items():
                 try:
-                    x_hat = model(y.to(device)).clamp(0, 1)
+                    x_hat = model(y).clamp(0, 1)
                     scores = {m: getattr(measures, m)(x_hat, x).item() for m in metrics}
                 except (TypeError, ValueError) as error:
                     kind = TypeError if isinstance(error, TypeError) else ValueError
                     raise kind(f"models[{name!r}] on images[{number}]: {error}") from error
-                rows.append({"model": name, "image": number, **scores})
+                rows[name].append({"model": name, "image": number, **scores})
                 bar.update()
-    return pd.DataFrame(rows)
+    return pd.DataFrame([row for of_model in rows.values() for row in of_model])
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
@@ -137,8 +138,8 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns="image").groupby("model", sort=False).mean()
 
 
-def _read(images: Tensor | Dataset[Tensor], first: int | None = None) -> list[Tensor]:
-    """Return the first images, each (1, H, W), checked."""
+def _numbers(images: Tensor | Dataset[Tensor], first: int | None = None) -> range:
+    """Return the numbers of the first images; the images are checked when they are read."""
     if first is not None:
         check_integer("first", first, least=1)
     if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")) or isinstance(
@@ -147,28 +148,29 @@ def _read(images: Tensor | Dataset[Tensor], first: int | None = None) -> list[Te
         raise TypeError(f"images is a {type(images).__name__}; expected a tensor or a data set")
     if isinstance(images, Tensor) and images.ndim != 4:
         raise ValueError(f"images has shape {tuple(images.shape)}; expected (N, 1, H, W)")
-    truths = [images[number] for number in range(len(images))[:first]]
-    if not truths:
+    numbers = range(len(images))[:first]
+    if not numbers:
         raise ValueError("images is empty; expected at least one slice")
-    for number, x in enumerate(truths):
-        name = f"images[{number}]"
-        check_tensor(name, x, axes=(3,), expected="(1, H, W)")
-        if len(x) != 1:
-            raise ValueError(f"{name} has shape {tuple(x.shape)}; expected (1, H, W)")
-        check_values(name, x, span=2, wait=True)
-    return truths
+    return numbers
 
 
-def _measurements(truths: Sequence[Tensor], problem: InverseProblem, seed: int) -> Iterator[Tensor]:
-    """Yield a measurement (1, 1, H, W) of each image (1, H, W), with noise from one generator."""
+def _measured(
+    images: Tensor | Dataset[Tensor], numbers: range, problem: InverseProblem, seed: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield each image and its measurement, (1, 1, H, W), with noise from one generator."""
     if not isinstance(problem, InverseProblem):
         raise TypeError(
             f"problem is a {type(problem).__name__}; expected an InverseProblem, e.g. "
             "motion_deblurring()"
         )
     generator = torch.Generator().manual_seed(check_integer("seed", seed))
-    for x in truths:
-        yield problem.measure(x[None].cpu(), generator)
+    for number in numbers:
+        name, x = f"images[{number}]", images[number]
+        check_tensor(name, x, axes=(3,), expected="(1, H, W)")
+        if len(x) != 1:
+            raise ValueError(f"{name} has shape {tuple(x.shape)}; expected (1, H, W)")
+        check_values(name, x, span=2, wait=True)
+        yield x[None], problem.measure(x[None].cpu(), generator)
 
 
 def _check_models(models: Mapping[str, nn.Module]) -> None:

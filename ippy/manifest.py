@@ -57,11 +57,9 @@ def write_recorded(path: Path, content: bytes, entry: Mapping[str, Any]) -> None
         entry: What the manifest tells of it, as JSON values, ``sha256`` included.
 
     Raises:
-        TypeError: The entry is not made of JSON values.
         ValueError: The folder's manifest is damaged. Nothing was written.
         OSError: The disk is full or the folder can't be written.
     """
-    entry = json.loads(json.dumps(entry))
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.parent / LOCK, timeout=60):  # another process may be saving its own model
         for written in (path, path.with_name(MANIFEST)):

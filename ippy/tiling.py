@@ -37,7 +37,7 @@ def restore(model: nn.Module, y: Tensor, *, tile: int | None = None, overlap: in
         The restored images, (B, C', H, W), on the device of ``y``, not clamped to [0, 1].
 
     Raises:
-        TypeError: An argument is of the wrong type.
+        TypeError: An argument, or what the model returns, is of the wrong type.
         ValueError: ``y`` has another shape or holds NaN or infinity, a number does not fit, or the
             model returns another size, or NaN.
     """
@@ -46,6 +46,7 @@ def restore(model: nn.Module, y: Tensor, *, tile: int | None = None, overlap: in
     check_tensor("y", y, axes=(4,), expected="(B, C, H, W)")
     check_values("y", y, wait=True)
     grid = math.lcm(GRID, getattr(model, "patch_size", 1))
+    check_integer("overlap", overlap)
     if tile is not None:
         check_integer("tile", tile, least=SMALLEST_TILE)
         check_integer("overlap", overlap, most=tile // 2)
@@ -63,13 +64,15 @@ def restore(model: nn.Module, y: Tensor, *, tile: int | None = None, overlap: in
             range(len(y)), rows, columns
         ):
             window = (slice(number, number + 1), ..., slice(top, bottom), slice(left, right))
-            part = model(padded[window].to(device)).to(y.device)  # (1, C', h, w)
-            if part.shape[2:] != padded[window].shape[2:]:
+            part = model(padded[window].to(device))  # (1, C', h, w)
+            check_tensor("what model returns", part, axes=(4,), expected="(B, C, H, W)")
+            if len(part) != 1 or part.shape[2:] != padded[window].shape[2:]:
                 raise ValueError(
                     f"model maps {tuple(padded[window].shape)} to {tuple(part.shape)}; expected "
-                    "one that keeps height and width"
+                    "one that keeps batch, height and width"
                 )
             check_values("what model returns", part, wait=True)
+            part = part.to(y.device)
             if x_hat is None:
                 x_hat = part.new_zeros(len(y), part.shape[1], *padded.shape[2:])
             x_hat[window] += part * (down[:, None] * across).to(part)

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import math
 import multiprocessing
 import os
 import pickle
@@ -183,8 +184,13 @@ def test_a_mask_may_hold_infinity(tmp_path):
 
 def test_a_record_that_is_not_json_changes_nothing(cnn):
     model, path = cnn
-    with pytest.raises(TypeError, match="JSON"):
-        save_checkpoint(build("CNN", seed=2), path, record={"model": model})
+    for record, error in [
+        ({"model": model}, TypeError),
+        ([("seconds", 3)], TypeError),
+        ({"loss": [0.1, math.nan]}, ValueError),
+    ]:
+        with pytest.raises(error, match=r"^record .* JSON"):
+            save_checkpoint(build("CNN", seed=2), path, record=record)
     assert same_weights(load_checkpoint("CNN", path), model.state_dict())
     save_checkpoint(model, path, record={"sha256": "of another file", "class": "?"})
     assert read_manifest(path.parent)["CNN"]["class"] == "ippy.models.cnn.SimpleCNN"

@@ -76,5 +76,17 @@ def test_a_batch_is_its_images_one_by_one(method: type, y: Tensor) -> None:
 def test_what_cannot_be_is_refused(method: type) -> None:
     with pytest.raises(ValueError, match="weight is -1"):
         method(BLUR, -1)
+    with pytest.raises(ValueError, match="weight is inf"):
+        method(BLUR, float("inf"))
+    with pytest.raises(TypeError, match="operator is a NoneType; expected a Blurring"):
+        method(None)
     with pytest.raises(ValueError, match=r"expected \(B, 1, H, W\)"):
         method(BLUR)(torch.zeros(64, 64))
+    with pytest.raises(TypeError, match=r"y holds torch\.bfloat16"):
+        method(BLUR)(torch.zeros(1, 1, 64, 64).bfloat16())
+
+
+def test_steps_are_a_count() -> None:
+    for steps, error in [(True, TypeError), (2.5, TypeError), (0, ValueError)]:
+        with pytest.raises(error, match="steps is"):
+            TotalVariation(BLUR, steps=steps)

@@ -1,6 +1,7 @@
 """The evaluation protocol, the table, the reference task's record, and the command line."""
 
 import json
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -86,6 +87,29 @@ def test_the_same_evaluation_gives_the_same_table_to_the_last_digit(slices, fold
         pd.testing.assert_frame_equal(from_files, table(kept, CNN=cnn), check_exact=True)
     held = torch.stack(list(read))
     pd.testing.assert_frame_equal(from_files, table(held, CNN=cnn), check_exact=True)
+
+
+def test_slices_are_held_one_at_a_time(slices):
+    held = []
+
+    class Slices:
+        def __len__(self):
+            return 12
+
+        def __getitem__(self, number):
+            x = slices[number % 3].clone()
+            held.append(weakref.ref(x))
+            return x
+
+    class Watching(nn.Module):
+        def forward(self, y):
+            most.append(sum(x() is not None for x in held))
+            return y
+
+    most = []
+    table = evaluate({"a": Watching(), "b": Watching()}, Slices(), motion_deblurring())
+    assert len(held) == 12 and len(most) == 24 and max(most) <= 2
+    assert list(table["image"]) == 3 * [*range(12)]
 
 
 def test_published_table_has_the_seven_models():

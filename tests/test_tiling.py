@@ -111,7 +111,12 @@ def test_wrong_requests_are_explained() -> None:
     ]:
         with pytest.raises(ValueError, match=says):
             restore(vit, y, **arguments)
-    with pytest.raises(ValueError, match="expected one that keeps height and width"):
+    for overlap, error in [(-8, ValueError), ("32", TypeError)]:
+        with pytest.raises(error, match="overlap is"):
+            restore(vit, y, overlap=overlap)
+    with pytest.raises(ValueError, match="expected one that keeps batch, height and width"):
         restore(Moody(lambda x: x[..., 1:]), y)
+    with pytest.raises(TypeError, match="what model returns is None"):
+        restore(Moody(lambda x: None), y)
     with pytest.raises(ValueError, match="what model returns holds NaN"):
         restore(Moody(lambda x: x / 0 * 0), y)

@@ -6,8 +6,11 @@ processes, slices are made.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
+from ippy.checks import check_choice, check_integer
 from ippy.phantoms.acquisition import acquire
 from ippy.phantoms.anatomy import draw_slice
 from ippy.phantoms.clutter import draw_clutter, mix_clutter
@@ -34,13 +37,17 @@ def generate_slice(seed: int, split: str, patient: str, index: int, count: int) 
         (256, 256) uint8 greyscale.
 
     Raises:
-        ValueError: Unknown split or kind of patient.
+        TypeError: A number is not an integer, or ``patient`` not a string.
+        ValueError: A number is out of range, or the split or kind of patient is unknown.
     """
-    if split not in SPLITS or patient[:1] not in ("G", "T"):
-        raise ValueError(
-            f"no generator for split {split!r}, patient {patient!r}: expected a split of {SPLITS} "
-            "and a patient like 'G01' (a body) or 'T01' (clutter)"
-        )
+    check_integer("seed", seed)
+    check_choice("split", split, SPLITS)
+    if not isinstance(patient, str):
+        raise TypeError(f"patient is a {type(patient).__name__}; expected a string, e.g. 'G01'")
+    if not re.fullmatch("[GT][0-9]{1,9}", patient):
+        raise ValueError(f"patient is {patient!r}; expected 'G01' (a body), 'T01' (clutter) or so")
+    check_integer("count", count, least=1)
+    check_integer("index", index, most=count - 1)
     entropy = (seed, SPLITS.index(split), ord(patient[0]), int(patient[1:]))
     person = Patient(entropy)
     rng = np.random.default_rng(np.random.SeedSequence((*entropy, index)))
