@@ -32,9 +32,12 @@ SCRIPT = Path(__file__).parent / "runs" / "tiny.py"
 
 @pytest.fixture
 def tiny(monkeypatch):
-    """The tiny run's module, in float32."""
+    """The tiny run's module, in float32, on one thread as in its own process: sums round alike."""
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
-    return SimpleNamespace(**runpy.run_path(str(SCRIPT)))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield SimpleNamespace(**runpy.run_path(str(SCRIPT)))
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
