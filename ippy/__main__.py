@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,9 +22,10 @@ from ippy.evaluation import evaluate, summarise
 from ippy.features import MISSING_FEATURES, features_available
 from ippy.models import LABELS, NAMES
 from ippy.paths import data_dir
-from ippy.pretraining import is_finished, pretrain
+from ippy.pretraining import checkpoint_path, is_finished, pretrain
 from ippy.problem import motion_deblurring
-from ippy.training import RECIPES, Stopped
+from ippy.run_state import stopped_after
+from ippy.training import RECIPES, Recipe, Stopped
 
 DIGITS = {"mse": 6, "psnr": 3, "ssim": 4, "lpips": 4}
 
@@ -105,11 +107,17 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--output", type=Path, default=None, metavar="FOLDER", help="write here, not to weights/"
     )
-    train.add_argument(
+    begun = train.add_mutually_exclusive_group()
+    begun.add_argument(
         "--resume",
         action="store_true",
         help="go on where training was stopped: pass over the finished models, finish the one that "
         "was stopped, train the rest",
+    )
+    begun.add_argument(
+        "--restart",
+        action="store_true",
+        help="begin anew where training was stopped, and give up the state that it left",
     )
     train.add_argument(
         "--batch-size",
@@ -119,6 +127,7 @@ def parser() -> argparse.ArgumentParser:
         help="slices per step, shared by all processes, for the same number of steps (default: "
         "the recipe's)",
     )
+    _add_skip_bad(train)
 
     score = commands.add_parser(
         "evaluate",
@@ -137,12 +146,16 @@ def parser() -> argparse.ArgumentParser:
         help="a folder of <patient>/<n>.png (default: the course's Mayo/test)",
     )
     score.add_argument("--first", type=int, default=None, metavar="N", help="only N slices")
-    score.add_argument(
+    _add_skip_bad(score)
+    return top
+
+
+def _add_skip_bad(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
         "--skip-bad",
         action="store_true",
         help="read every file once before, list those that can't be read, and go on without them",
     )
-    return top
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -163,19 +176,23 @@ def main(arguments: list[str] | None = None) -> int:
             case "evaluate":
                 _evaluate(asked.data or data_dir() / "test", asked.first, asked.skip_bad)
     except (ValueError, ModuleNotFoundError, OSError, FloatingPointError) as error:
-        _tell(f"error: {error}")
+        notes = getattr(error, "__notes__", [])
+        _tell("; ".join([f"error: {error}", *notes]), error)
         return 2
     except KeyboardInterrupt as stop:
         place = f" after step {stop.step} of {stop.steps}" if isinstance(stop, Stopped) else ""
-        _tell(f"stopped{place}{_how_to_go_on(asked)}")
+        _tell(f"stopped{place}{_how_to_go_on(asked)}", stop)
         return 130
     return 0
 
 
-def _tell(line: str) -> None:
-    """Print a line to stderr, once, however many processes there are."""
-    if int(os.environ.get("RANK", 0)) == 0:
+def _tell(line: str, reason: BaseException) -> None:
+    """Print a line to stderr, once where all processes came to it, and each of them its own."""
+    rank = int(os.environ.get("RANK", 0))
+    if rank == 0:
         print(line, file=sys.stderr)
+    elif not (isinstance(reason, KeyboardInterrupt) or getattr(reason, "shared", False)):
+        print(f"process {rank}: {line}", file=sys.stderr, flush=True)
 
 
 def _how_to_go_on(asked: argparse.Namespace) -> str:
@@ -188,7 +205,9 @@ def _how_to_go_on(asked: argparse.Namespace) -> str:
         words += ["--output", str(asked.output)]
     if asked.batch_size is not None:
         words += ["--batch-size", str(asked.batch_size)]
-    return f"; go on with `python -m ippy train --resume {' '.join(words)}`"
+    if asked.skip_bad:
+        words.append("--skip-bad")
+    return f"; go on with `python -m ippy train --resume {shlex.join(words)}`"
 
 
 def _import(asked: argparse.Namespace) -> None:
@@ -205,16 +224,13 @@ def _import(asked: argparse.Namespace) -> None:
 
 
 def _train(names: Sequence[str], asked: argparse.Namespace) -> None:
-    unknown = [name for name in names if name not in NAMES]
-    if unknown or not names:
-        came = f"{unknown[0]!r} is not a model" if unknown else "no model was named"
-        raise ValueError(f"{came}; name some of {', '.join(NAMES)}, or use --all")
-    changes = {} if asked.batch_size is None else {"batch_size": asked.batch_size}
-    recipes = {name: replace(RECIPES[name], **changes) for name in names}
     engine = accelerator()
+    recipes = on_main(engine, partial(_recipes, names, asked))
     on_main(engine, prepare_mayo)
+    if asked.skip_bad:
+        on_main(engine, _report_all_skipped)
     for name, recipe in recipes.items():
-        where = {"recipe": recipe, "folder": asked.output}
+        where = {"recipe": recipe, "folder": asked.output, "skip_bad": asked.skip_bad}
         if asked.resume and on_main(engine, partial(is_finished, name, **where)):
             engine.print(f"{LABELS[name]} is finished")
             continue
@@ -222,8 +238,32 @@ def _train(names: Sequence[str], asked: argparse.Namespace) -> None:
         pretrain(name, **where, resume=asked.resume)
 
 
-def _evaluate(folder: Path, first: int | None, skip_bad: bool) -> None:
-    images = MayoDataset(folder, cache_bytes=0, skip_bad=skip_bad)
+def _recipes(names: Sequence[str], asked: argparse.Namespace) -> dict[str, Recipe]:
+    """Return how to train each model, once it is sure that nothing would be lost by it."""
+    unknown = [name for name in names if name not in NAMES]
+    if unknown or not names:
+        came = f"{unknown[0]!r} is not a model" if unknown else "no model was named"
+        raise ValueError(f"{came}; name some of {', '.join(NAMES)}, or use --all")
+    for name in names:
+        if asked.resume or asked.restart:
+            continue
+        step = stopped_after(checkpoint_path(name, asked.output))
+        if step is not None:
+            raise ValueError(
+                f"the training of {name} was stopped after step {step}, and its state is kept; "
+                "say --resume to go on from there, or --restart to begin anew without it"
+            )
+    changes = {} if asked.batch_size is None else {"batch_size": asked.batch_size}
+    return {name: replace(RECIPES[name], **changes) for name in names}
+
+
+def _report_all_skipped() -> None:
+    for split in ("train", "test"):
+        _report_skipped(MayoDataset(data_dir() / split, skip_bad=True))
+
+
+def _report_skipped(images: MayoDataset) -> None:
+    """List the files that were left out, if there are any."""
     if images.skipped:
         left_out = (
             f"Skipped {len(images.skipped)}, which can't be read; {len(images)} slices are left"
@@ -231,6 +271,11 @@ def _evaluate(folder: Path, first: int | None, skip_bad: bool) -> None:
         print(f"{left_out}:", file=sys.stderr)
         for fault in images.skipped.values():
             print(f"  {fault}", file=sys.stderr)
+
+
+def _evaluate(folder: Path, first: int | None, skip_bad: bool) -> None:
+    images = MayoDataset(folder, cache_bytes=0, skip_bad=skip_bad)
+    _report_skipped(images)
     problem = motion_deblurring()
     operator = problem.operator
     models = {"Tikhonov": Tikhonov(operator), "Total variation": TotalVariation(operator)}

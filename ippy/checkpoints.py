@@ -17,7 +17,7 @@ from ippy.manifest import MANIFEST, name_of, read_manifest, remedy, write_record
 from ippy.models import build
 from ippy.paths import as_path, weights_dir
 
-__all__ = ["load_checkpoint", "read_manifest", "save_checkpoint"]
+__all__ = ["load_checkpoint", "read_manifest", "save_checkpoint", "unpack"]
 
 
 def save_checkpoint(
@@ -147,10 +147,8 @@ def _tensors(data: bytes, path: Path) -> dict[str, Tensor]:
     if not data:
         raise ValueError(f"{path} is empty; expected a checkpoint. {remedy(path)}")
     try:
-        if data.startswith(b"PK"):
-            _check_members(data)
-        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # the bytes are anybody's: a parser may raise anything on them
+        state = unpack(data)
+    except ValueError as error:
         raise ValueError(
             f"{path} can't be read as a checkpoint: it is cut short, damaged, or holds more than "
             f"tensors; expected a state dict. {remedy(path)}"
@@ -165,6 +163,20 @@ def _tensors(data: bytes, path: Path) -> dict[str, Tensor]:
         f"{path} holds {what}; expected a state dict, name -> tensor. "
         "Save one with ippy.checkpoints.save_checkpoint(model, path)."
     )
+
+
+def unpack(data: bytes) -> Any:
+    """Return what ``torch.save`` packed, on the CPU, without running any code that is among it.
+
+    Raises:
+        ValueError: The bytes are cut short, damaged, or hold more than tensors and plain values.
+    """
+    try:
+        if data.startswith(b"PK"):
+            _check_members(data)
+        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # the bytes are anybody's: a parser may raise anything on them
+        raise ValueError(str(error)) from error
 
 
 def _check_members(data: bytes) -> None:

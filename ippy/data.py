@@ -53,7 +53,7 @@ def _jobs(root: Path, seed: int, plan: dict[str, dict[str, int]]) -> Iterator[Jo
                 yield path, seed, split, patient, index, count
 
 
-def _read_manifest(root: Path) -> dict:
+def read_generated(root: Path) -> dict:
     """Return what an earlier run generated here; ``{}`` if there was none."""
     path = root / MANIFEST
     if not path.is_file():
@@ -138,7 +138,7 @@ def prepare_mayo(
     if workers is not None:
         check_integer("workers", workers, least=1, most=64)
     root = data_dir() if data_path is None else as_path(data_path, "data_path")
-    manifest = _read_manifest(root)
+    manifest = read_generated(root)
     made = {job[0] for job in _jobs(root, 0, manifest.get("slices", {}))}
     plan = {}
     for split, patients in PLAN.items():

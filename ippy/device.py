@@ -18,6 +18,7 @@ with warnings.catch_warnings():  # Accelerate's bar warns in a notebook without 
     from accelerate.utils import broadcast_object_list, patch_environment
 
 T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
 
 
 def get_device() -> torch.device:
@@ -46,7 +47,20 @@ def autocast(device: torch.device) -> AbstractContextManager:
     return nullcontext()
 
 
-def accelerator(device: torch.device | None = None) -> Accelerator:
+def usable(device: torch.device | str) -> torch.device:
+    """Return the device, if it is there to compute on.
+
+    Raises:
+        ValueError: It is not, or there is no such device.
+    """
+    try:
+        torch.zeros(1, device=device).item()
+        return torch.device(device)
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        raise ValueError(f"device {device!r} can't be used here: {error}") from error
+
+
+def accelerator(device: torch.device | str | None = None) -> Accelerator:
     """Return Accelerate's engine: device, precision and the processes of one training run.
 
     Several processes are there when the program was started by ``torchrun`` or ``accelerate
@@ -57,13 +71,14 @@ def accelerator(device: torch.device | None = None) -> Accelerator:
         device: Where to compute; the best there is if None.
 
     Raises:
-        ValueError: The precision that was asked for is another one.
+        ValueError: The precision that was asked for is another one, or the device is not there.
     """
     several = int(os.environ.get("WORLD_SIZE", 1)) > 1
     if device is None:
         device = get_device()
         if several and device.type == "mps":
             device = torch.device("cpu")  # there is but one such GPU, and no reduction for it
+    device = usable(device)
     asked = os.environ.get("ACCELERATE_MIXED_PRECISION")
     if asked not in (None, "no", "bf16"):
         raise ValueError(
@@ -81,8 +96,16 @@ def accelerator(device: torch.device | None = None) -> Accelerator:
         )
 
 
+def shared(error: E) -> E:
+    """Mark an error that the main process raises as well: one of them is enough to read."""
+    error.shared = True
+    return error
+
+
 def on_main(engine: Accelerator, action: Callable[[], T]) -> T:
     """Do something in the main process alone; every process gets its result, or its error.
+
+    The error is marked as :func:`shared`.
 
     Args:
         engine: The engine of the run.
@@ -98,5 +121,5 @@ def on_main(engine: Accelerator, action: Callable[[], T]) -> T:
             outcome[1] = error
     result, failure = broadcast_object_list(outcome)
     if failure is not None:
-        raise failure
+        raise shared(failure)
     return result

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from ippy import metrics as measures
 from ippy.checks import check_choice, check_integer, check_tensor, check_values
-from ippy.device import get_device
+from ippy.device import get_device, usable
 from ippy.problem import InverseProblem
 
 MEASUREMENT = "Measurement"  # the row of the blurred, noisy image itself
@@ -103,7 +103,7 @@ def evaluate(
         check_choice(f"metrics[{number}]", name, METRICS)
     check_choice("progress", progress, (False, True))
     numbers = _numbers(images, first)
-    device = _usable(device) if device is not None else get_device()
+    device = usable(device) if device is not None else get_device()
 
     restorers = {MEASUREMENT: nn.Identity(), **models}
     for model in restorers.values():
@@ -181,12 +181,3 @@ def _check_models(models: Mapping[str, nn.Module]) -> None:
             raise TypeError(f"models[{name!r}] is a {type(model).__name__}; expected an nn.Module")
     if MEASUREMENT in models:
         raise ValueError(f"models has the name {MEASUREMENT!r}, which is that of the first rows")
-
-
-def _usable(device: torch.device | str) -> torch.device:
-    """Return the device, if it is there to compute on."""
-    try:
-        torch.zeros(1, device=device).item()
-        return torch.device(device)
-    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
-        raise ValueError(f"device {device!r} can't be used here: {error}") from error

@@ -10,7 +10,12 @@ from types import FrameType
 
 
 class Stopped(KeyboardInterrupt):
-    """A run was stopped by Ctrl-C or SIGTERM, and its state is saved."""
+    """A run was stopped by Ctrl-C or SIGTERM, and its state is saved.
+
+    All processes of a run raise it, after the same step: it is ``shared``.
+    """
+
+    shared = True
 
     def __init__(self, step: int, steps: int) -> None:
         super().__init__(f"stopped after step {step} of {steps}; resume=True goes on from there")
@@ -39,7 +44,10 @@ def held_back(*, repeats: bool = False) -> Iterator[Callable[[], bool]]:
         if not repeats:
             signal.signal(number, earlier[number])
 
-    earlier = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    earlier = {  # None stands for a handler that Python did not set, and can't set again
+        number: signal.getsignal(number) or signal.SIG_DFL
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     for number in earlier:
         signal.signal(number, note)
     try:

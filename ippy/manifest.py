@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ def remedy(path: Path) -> str:
     if path.stem in NAMES:
         return (
             "Copy it again from where it came, or train it with "
-            f"`python -m ippy train {path.stem} --output {path.parent}`."
+            f"`python -m ippy train {path.stem} --output {shlex.quote(str(path.parent))}`."
         )
     return (
         "Copy it again from where it came, or save it again with "

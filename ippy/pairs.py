@@ -6,13 +6,15 @@ each makes those of its own share of the batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ippy.checks import check_tensor, check_values
 from ippy.problem import InverseProblem
 
 ORDER, PAIR = 0, 1  # two families of random streams that never meet
@@ -31,6 +33,9 @@ class TrainingPairs:
         seed: Seed of the order, the flips, the places and the noise, 0 or more.
         grid: The places are multiples of this many pixels: a model's patch size, or 1.
         device: Where the measurements are made.
+
+    Attributes:
+        shape: Of every slice, (1, H, W).
     """
 
     def __init__(
@@ -45,7 +50,8 @@ class TrainingPairs:
     ) -> None:
         self._dataset, self._problem, self._device = dataset, problem, device
         self._crop, self._seed, self._grid = crop, seed, grid
-        self._room = [(side - crop) // grid + 1 for side in dataset[0].shape[-2:]]
+        self.shape = tuple(dataset[0].shape)
+        self._room = [(side - crop) // grid + 1 for side in self.shape[-2:]]
         self._noise = torch.Generator(device)
         self._epoch, self._order = -1, np.empty(0, int)
 
@@ -55,6 +61,11 @@ class TrainingPairs:
         Returns:
             Truth and measurement, (B, 1, crop, crop) with channels last in memory, and the crops'
             places on the grid: row and column, (B, 2).
+
+        Raises:
+            TypeError: A slice is no tensor of floating-point numbers.
+            ValueError: A slice can't be read, has another shape than the first, or holds NaN or
+                values that are off the scale.
         """
         slices, corners, noises = [], [], []
         for number in numbers:
@@ -62,7 +73,7 @@ class TrainingPairs:
             flips = [
                 axis for axis, flip in zip((1, 2), rng.integers(2, size=2), strict=True) if flip
             ]
-            slices.append(self._dataset[self._index(number)].flip(flips))
+            slices.append(self._slice(self._index(number)).flip(flips))
             corners.append(rng.integers(self._room))
             noises.append(int(rng.integers(2**63)))
         x = self._send(torch.stack(slices))  # (B, 1, H, W)
@@ -77,6 +88,16 @@ class TrainingPairs:
         corner = origin * self._grid
         return crop(x, corner, self._crop), crop(y, corner, self._crop), self._send(origin)
 
+    def _slice(self, index: int) -> Tensor:
+        x = self._dataset[index]
+        check_slice(index, x)
+        if x.shape != self.shape:
+            raise ValueError(
+                f"dataset[{index}] has shape {tuple(x.shape)} and dataset[0] {self.shape}; "
+                "expected one shape for all slices"
+            )
+        return x
+
     def _index(self, number: int) -> int:
         """Return which slice a pair is made of."""
         epoch, place = divmod(number, len(self._dataset))
@@ -90,6 +111,48 @@ class TrainingPairs:
         if self._device.type == "cuda":
             x = x.pin_memory()
         return x.to(self._device, non_blocking=True)
+
+
+def check_slice(index: int, x: Any, *, wait: bool = False) -> None:
+    """Check one slice of a data set (``wait``: as for :func:`ippy.checks.check_values`).
+
+    Raises:
+        TypeError: It is no tensor of floating-point numbers.
+        ValueError: It is not (1, H, W), or holds NaN or values that are off the scale of [0, 1].
+    """
+    name = f"dataset[{index}]"
+    check_tensor(name, x, axes=(3,), expected="(1, H, W)")
+    if len(x) != 1:
+        raise ValueError(f"{name} has shape {tuple(x.shape)}; expected (1, H, W)")
+    check_values(name, x, span=2, wait=wait)
+
+
+def check_dataset(dataset: Any, crop: int, grid: int) -> None:
+    """Check that crops on a grid of so many pixels can be cut from a data set's first slice.
+
+    Raises:
+        TypeError: ``dataset`` is no data set with a length, or its slices are no such tensors.
+        ValueError: It is empty, its slices are no good, or the crops fit neither them nor the grid.
+    """
+    indexed = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
+    if not indexed or isinstance(dataset, str | bytes | Mapping):
+        raise TypeError(
+            f"dataset is a {type(dataset).__name__}; expected a data set of slices (1, H, W) with "
+            "a length, e.g. MayoDataset(folder)"
+        )
+    if not len(dataset):
+        raise ValueError("dataset is empty; `python -m ippy prepare` makes slices to train on")
+    check_slice(0, dataset[0], wait=True)
+    shape = tuple(dataset[0].shape)
+    if min(shape[1:]) < crop:
+        raise ValueError(
+            f"crops of {crop} pixels don't fit slices of shape {shape}. Choose a smaller "
+            "crop, or prepare other slices (`python -m ippy prepare`)."
+        )
+    if crop % grid:
+        raise ValueError(
+            f"crop is {crop}; expected a multiple of {grid} pixels, the model's patch_size"
+        )
 
 
 def crop(x: Tensor, corner: Tensor, size: int) -> Tensor:

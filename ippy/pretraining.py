@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,12 +11,14 @@ import torch
 from torch import nn
 
 from ippy.checkpoints import load_checkpoint, read_manifest
-from ippy.data import MayoDataset
+from ippy.checks import check_choice
+from ippy.data import MayoDataset, read_generated
 from ippy.evaluation import evaluate, summarise
 from ippy.features import features_available
 from ippy.models import build, spec
-from ippy.paths import data_dir, weights_dir
+from ippy.paths import as_path, data_dir, weights_dir
 from ippy.problem import motion_deblurring
+from ippy.recipes import check_recipe
 from ippy.run_state import run_path
 from ippy.training import RECIPES, History, Recipe, fit
 
@@ -27,8 +28,9 @@ def pretrain(
     *,
     recipe: Recipe | None = None,
     folder: str | Path | None = None,
-    device: torch.device | None = None,
+    device: torch.device | str | None = None,
     resume: bool = False,
+    skip_bad: bool = False,
     progress: bool = True,
 ) -> History:
     """Train a model of the course for the reference task and write its checkpoint and record.
@@ -40,17 +42,20 @@ def pretrain(
             replaced only once the run is finished.
         device: Where to train; the best there is if None.
         resume: Go on with a run that was stopped.
+        skip_bad: Leave out the slices that can't be read, in training and in the scores.
         progress: Show a bar.
 
     Returns:
         The history of the run.
 
     Raises:
-        ValueError: There is no model of that name, or the run that was stopped is another one.
+        TypeError: ``recipe`` is no Recipe, or ``folder`` no path.
+        ValueError: There is no model of that name, a slice can't be read, the folder can't be
+            written, or the run that was stopped is another one.
         FileNotFoundError: The slices have not been prepared.
     """
-    recipe = recipe or RECIPES[name]
-    train = MayoDataset(data_dir() / "train")
+    recipe = _recipe(name, recipe)
+    train = MayoDataset(data_dir() / "train", skip_bad=skip_bad)
     problem = motion_deblurring()
     model = build(name, seed=recipe.seed)
 
@@ -58,7 +63,7 @@ def pretrain(
         return {
             "arguments": dict(spec(name).kwargs),
             "data": _data_recipe(len(train)),
-            "test": _test_scores(name, model, device),
+            "test": _test_scores(name, model, device, skip_bad),
         }
 
     return fit(
@@ -76,11 +81,15 @@ def pretrain(
 
 def checkpoint_path(name: str, folder: str | Path | None = None) -> Path:
     """Return where a model's checkpoint goes: ``weights/<name>.pth`` if no folder is given."""
-    return (weights_dir() if folder is None else Path(folder)) / f"{name}.pth"
+    return (weights_dir() if folder is None else as_path(folder, "folder")) / f"{name}.pth"
 
 
 def is_finished(
-    name: str, *, recipe: Recipe | None = None, folder: str | Path | None = None
+    name: str,
+    *,
+    recipe: Recipe | None = None,
+    folder: str | Path | None = None,
+    skip_bad: bool = False,
 ) -> bool:
     """Say whether a checkpoint is there and whole, made by this recipe from the data at hand.
 
@@ -88,14 +97,18 @@ def is_finished(
         name: One of :data:`ippy.models.NAMES`.
         recipe: How it should have been trained; the course's own recipe if None.
         folder: Where to look; the course's ``weights/`` if None.
+        skip_bad: It was trained without the slices that can't be read.
 
     Raises:
+        TypeError: ``recipe`` is no Recipe, or ``folder`` no path.
+        ValueError: There is no model of that name, or a manifest is damaged.
         FileNotFoundError: The slices have not been prepared.
     """
+    recipe = _recipe(name, recipe)
     path = checkpoint_path(name, folder)
     entry = read_manifest(path.parent).get(name, {})
-    data = _data_recipe(len(MayoDataset(data_dir() / "train")))
-    wanted = {"recipe": asdict(recipe or RECIPES[name]), "data": data}
+    data = _data_recipe(len(MayoDataset(data_dir() / "train", skip_bad=skip_bad)))
+    wanted = {"recipe": asdict(recipe), "data": data}
     if run_path(path).exists() or any(entry.get(key) != wanted[key] for key in wanted):
         return False
     try:
@@ -105,9 +118,20 @@ def is_finished(
     return True
 
 
-def _test_scores(name: str, model: nn.Module, device: torch.device | None) -> dict[str, float]:
+def _recipe(name: str, recipe: Recipe | None) -> Recipe:
+    spec(name)
+    if recipe is None:
+        check_choice("name", name, tuple(RECIPES))  # a model of one chapter alone has no recipe
+        return RECIPES[name]
+    check_recipe(recipe)
+    return recipe
+
+
+def _test_scores(
+    name: str, model: nn.Module, device: torch.device | str | None, skip_bad: bool
+) -> dict[str, float]:
     """Score the model on the test slices, with LPIPS where its features are at hand."""
-    test = MayoDataset(data_dir() / "test", cache_bytes=0)
+    test = MayoDataset(data_dir() / "test", cache_bytes=0, skip_bad=skip_bad)
     metrics = ("mse", "psnr", "ssim", *(("lpips",) if features_available() else ()))
     table = evaluate({name: model}, test, motion_deblurring(), metrics=metrics, device=device)
     scores = summarise(table).loc[name]
@@ -116,6 +140,4 @@ def _test_scores(name: str, model: nn.Module, device: torch.device | None) -> di
 
 def _data_recipe(slices: int) -> dict[str, Any]:
     """What the manifest tells of the training data: how it was generated, or that it was not."""
-    manifest = data_dir() / "manifest.json"
-    made = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
-    return {"generated": False, **made, "train_slices": slices}
+    return {"generated": False, **read_generated(data_dir()), "train_slices": slices}

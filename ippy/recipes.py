@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
+from ippy.checks import LARGEST, LARGEST_COUNT, check_choice, check_integer, check_number
+
 LOSSES = {"mse": nn.MSELoss, "l1": nn.L1Loss}
+MOST_STEPS = 100_000_000  # whose losses take 400 MB
+TINY = 1e-12  # the least positive rate and norm: with less nothing would move
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Recipe:
         seed: Seed of the initialisation, the order, the crops and the noise.
 
     Raises:
+        TypeError: A value is of the wrong type, such as 10.0 steps.
         ValueError: A value makes no sense.
     """
 
@@ -40,20 +46,21 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        expected = {
-            "steps": (self.steps >= 1, "1 or more"),
-            "batch_size": (self.batch_size >= 1, "1 or more"),
-            "crop": (self.crop >= 1, "a number of pixels, as 128"),
-            "lr": (0 < self.lr < math.inf, "a positive number, as 1e-3"),
-            "weight_decay": (0 <= self.weight_decay < math.inf, "0 or more"),
-            "warmup": (0 <= self.warmup <= 1, "a fraction from 0 to 1"),
-            "clip": (self.clip > 0, "a positive number, as 1.0"),
-            "loss": (self.loss in LOSSES, f"one of {', '.join(LOSSES)}"),
-            "seed": (self.seed >= 0, "0 or more"),
+        checked = {
+            "steps": check_integer("steps", self.steps, least=1, most=MOST_STEPS),
+            "batch_size": check_integer("batch_size", self.batch_size, least=1, most=LARGEST_COUNT),
+            "crop": check_integer("crop", self.crop, least=8, most=LARGEST_COUNT),
+            "seed": check_integer("seed", self.seed),
+            "lr": check_number("lr", self.lr, least=TINY, most=1e3),
+            "weight_decay": check_number("weight_decay", self.weight_decay, least=0, most=1e3),
+            "warmup": check_number("warmup", self.warmup, least=0, most=1),
+            "clip": check_number("clip", self.clip, least=TINY, most=LARGEST),
         }
-        for name, (good, what) in expected.items():
-            if not good:
-                raise ValueError(f"the recipe's {name} is {getattr(self, name)!r}; expected {what}")
+        check_choice("loss", self.loss, tuple(LOSSES))
+        if self.crop % 8:
+            raise ValueError(f"crop is {self.crop}; expected a multiple of 8 pixels, as 128")
+        for name, value in checked.items():  # NumPy's numbers become Python's, which JSON can hold
+            object.__setattr__(self, name, value)
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0, as a fraction of the peak."""
@@ -61,6 +68,18 @@ class Recipe:
         if step < warmup:
             return (step + 1) / warmup
         return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, self.steps - warmup)))
+
+
+def check_recipe(recipe: Any) -> None:
+    """Check the argument ``recipe``.
+
+    Raises:
+        TypeError: It is no Recipe.
+    """
+    if not isinstance(recipe, Recipe):
+        raise TypeError(
+            f"recipe is a {type(recipe).__name__}; expected a Recipe, e.g. Recipe(steps=300)"
+        )
 
 
 # On two cores with bfloat16 the UNet takes about 8 minutes and the ViT about 15.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +12,62 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ippy.checkpoints import read_manifest, unpack
+from ippy.checks import check_integer, check_number
 from ippy.files import remove_leftovers, write_atomically
+from ippy.paths import as_path
 from ippy.problem import InverseProblem
 
 PROBES = 4  # slices that stand for the whole data set
+UNREADABLE = (
+    "{} can't be read as the state of a stopped run: it is cut short, damaged, or something else. "
+    "Delete it, and training starts from the beginning."
+)
 
 
 def run_path(target: str | Path) -> Path:
     """Return where an unfinished run keeps its state: ``UNet.run.pth`` beside ``UNet.pth``."""
     return Path(target).with_suffix(".run.pth")
+
+
+def stopped_after(target: str | Path) -> int | None:
+    """Return the step after which a run to ``target`` was stopped; None if there is none.
+
+    Raises:
+        ValueError: Its state is damaged.
+    """
+    path = run_path(target)
+    if not path.is_file():
+        return None
+    try:
+        return check_integer("step", unpack(path.read_bytes())["state"]["step"])
+    except Exception as error:
+        raise ValueError(UNREADABLE.format(path)) from error
+
+
+def check_target(save_to: str | Path) -> None:
+    """Check that a checkpoint, its manifest and a run's state can be written; its folder is made.
+
+    Raises:
+        TypeError: ``save_to`` is no path.
+        ValueError: It is a folder, its own folder can't be written, or the manifest is damaged.
+    """
+    path = as_path(save_to, "save_to")
+    for written in (path, run_path(path) if path.name else path):
+        if written.is_dir():
+            raise ValueError(
+                f"save_to is {path}, and {written} is a folder; expected the file to write, e.g. "
+                f"{path / 'UNet.pth'}"
+            )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"save_to is {path}, and nothing can be written in its folder: {error}"
+        ) from error
+    read_manifest(path.parent)
 
 
 @dataclass(frozen=True)
@@ -107,20 +153,12 @@ class RunFile:
         if not self.path.is_file():
             return None
         try:
-            with zipfile.ZipFile(self.path) as archive:  # torch.load passes over the checksums
-                if archive.testzip() is not None:
-                    raise ValueError("a checksum is wrong")
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
+            content = unpack(self.path.read_bytes())
             run, state = content["run"], RunState(**content["state"])
             faults = self._differences(run)
-        except (
-            zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, EOFError, ValueError,
-            KeyError, TypeError, AttributeError,
-        ) as error:  # fmt: skip
-            raise ValueError(
-                f"{self.path} can't be read as the state of a stopped run: it is cut short, "
-                "damaged, or something else. Delete it, and training starts from the beginning."
-            ) from error
+            _check_state(state, run["recipe"]["steps"])
+        except Exception as error:  # the file is anybody's: what it holds may be of any kind
+            raise ValueError(UNREADABLE.format(self.path)) from error
         if faults:
             raise ValueError(
                 f"{self.path} belongs to another run: {'; '.join(faults)}. Go on with what it was "
@@ -171,3 +209,11 @@ def probe(dataset: Dataset[Tensor], problem: InverseProblem) -> Tensor:
 
 def _close(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and a.allclose(b, rtol=0, atol=1e-4)
+
+
+def _check_state(state: RunState, steps: int) -> None:
+    """Raise an exception of any kind if the parts of a state don't agree."""
+    check_integer("step", state.step, least=1, most=steps)
+    check_number("seconds", state.seconds, least=0, most=float("inf"))
+    if len(state.losses) != state.step or state.losses.ndim != 1 or not state.is_finite():
+        raise ValueError("there is not one finite loss a step, or a weight is not finite")

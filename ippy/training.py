@@ -16,12 +16,12 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ippy.checkpoints import save_checkpoint
-from ippy.device import accelerator, on_main
+from ippy.device import accelerator, on_main, shared
 from ippy.interrupts import Stopped, held_back
-from ippy.pairs import TrainingPairs
+from ippy.pairs import TrainingPairs, check_dataset
 from ippy.problem import InverseProblem
-from ippy.recipes import LOSSES, RECIPES, Recipe
-from ippy.run_state import RunFile, RunState, run_path
+from ippy.recipes import LOSSES, RECIPES, Recipe, check_recipe
+from ippy.run_state import RunFile, RunState, check_target, run_path
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -72,7 +72,7 @@ def fit(
     problem: InverseProblem,
     recipe: Recipe,
     *,
-    device: torch.device | None = None,
+    device: torch.device | str | None = None,
     save_to: str | Path | None = None,
     resume: bool = False,
     record: Callable[[History], Mapping[str, Any]] | None = None,
@@ -90,13 +90,14 @@ def fit(
 
     Args:
         model: Maps (B, 1, H, W) to (B, 1, H, W).
-        dataset: Slices (1, H, W) in [0, 1].
+        dataset: Slices (1, H, W) in [0, 1], all of one shape.
         problem: Makes the measurements.
         recipe: Steps, batch, crop, optimiser and seed.
         device: Where to train; the best there is if None.
         save_to: Checkpoint to write once the run is finished; an older one is kept until then.
         resume: Go on with the run whose state lies beside ``save_to``, if there is one; it ends as
-            if it had never been stopped. Otherwise such a state is replaced.
+            if it had never been stopped. Without it the run begins anew, and replaces such a state
+            (the command line asks first).
         record: Called when the steps are done, by the process that writes: what else the manifest
             should tell.
         progress: Show a bar with the loss and the speed.
@@ -105,23 +106,30 @@ def fit(
         The history of the run, of all its parts if it was stopped.
 
     Raises:
-        ValueError: The data set is empty, its slices are smaller than the crops, the batch can't be
-            shared by the processes, or the state belongs to another run or is damaged.
+        TypeError: An argument is of the wrong type.
+        ValueError: The data set is empty, its slices differ in shape, are off the scale or smaller
+            than the crops; the crops don't fit the model's patches, or the batch the processes; the
+            device can't be used, or ``save_to`` not be written; or the state belongs to another run
+            or is damaged. Where a slice turns out to be bad in the middle, the state is saved.
         FloatingPointError: The loss is no longer finite.
         KeyboardInterrupt: After Ctrl-C or SIGTERM, once the state is saved.
         OSError: A file can't be written, such as on a full disk.
     """
-    shape = tuple(dataset[0].shape) if len(dataset) else (0, 0, 0)
-    if min(shape[-2:]) < recipe.crop:
-        raise ValueError(
-            f"crops of {recipe.crop} pixels don't fit slices of shape {shape}. Choose a smaller "
-            "crop, or prepare other slices (`python -m ippy prepare`)."
-        )
-    if resume and save_to is None:
-        raise ValueError(
-            "resume goes on with the run whose state lies beside save_to; give save_to"
-        )
-    run = _Run(accelerator(device), model, dataset, problem, recipe)
+    engine = accelerator(device)
+
+    def check() -> None:
+        _check_arguments(model, dataset, problem, recipe, engine.num_processes)
+        if record is not None and not callable(record):
+            raise TypeError(f"record is a {type(record).__name__}; expected a function, or None")
+        if save_to is not None:
+            check_target(save_to)
+        elif resume:
+            raise ValueError(
+                "resume goes on with the run whose state lies beside save_to; give save_to"
+            )
+
+    on_main(engine, check)
+    run = _Run(engine, model, dataset, problem, recipe)
     file = None
     if save_to is not None and run.engine.is_main_process:
         file = RunFile(save_to, asdict(recipe), dataset, problem)
@@ -158,14 +166,7 @@ class _Run:
         problem: InverseProblem,
         recipe: Recipe,
     ) -> None:
-        self.share, left = divmod(recipe.batch_size, engine.num_processes)
-        if left:
-            raise ValueError(
-                f"{engine.num_processes} processes can't share a batch of {recipe.batch_size} "
-                "slices equally. Start a number of processes that divides it, or choose a batch "
-                f"that is a multiple of {engine.num_processes} (a Recipe's batch_size, or "
-                "`python -m ippy train --batch-size`)."
-            )
+        self.share = recipe.batch_size // engine.num_processes
         self.engine, self.model, self.recipe = engine, model, recipe
         model.to(engine.device, memory_format=torch.channels_last).train()
         optimizer = torch.optim.AdamW(
@@ -182,7 +183,7 @@ class _Run:
             device=engine.device,
         )
         self.slices = len(dataset)
-        self.images_per_step = recipe.batch_size * recipe.crop**2 / math.prod(dataset[0].shape)
+        self.images_per_step = recipe.batch_size * recipe.crop**2 / math.prod(self.pairs.shape)
         self.steps_per_point = max(1, recipe.steps // HISTORY_POINTS)
         self.losses = torch.zeros(recipe.steps, device=engine.device)  # read once in a while only
         self.done = 0  # steps, by this run and the one that it goes on with
@@ -235,7 +236,10 @@ class _Run:
         try:
             self.model.load_state_dict(state.model)
             self.optimizer.load_state_dict(state.optimizer)
-        except (RuntimeError, ValueError) as error:
+            for weight, moments in self.optimizer.state.items():
+                if moments["exp_avg"].shape != weight.shape:
+                    raise ValueError("a moment of the optimiser has another shape than its weight")
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{path} is the state of another model than this {type(self.model).__name__}. "
                 "Give the one that it was started with, or delete the file, and training starts "
@@ -268,7 +272,13 @@ def _take_all_steps(
     shown = progress and run.engine.is_main_process
     with tqdm(total=total, initial=first, unit="step", disable=not shown) as bar:
         while run.done < total:
-            run.step()
+            try:
+                run.step()
+            except (ValueError, OSError) as error:  # such as a slice that went bad in the middle
+                if file is not None and run.done > first:
+                    _save(run, file)
+                    error.add_note(file.last_good())
+                raise
             bar.update()
             last = run.done == total
             if last or run.done % run.steps_per_point == 0:
@@ -279,15 +289,20 @@ def _take_all_steps(
             stopping = signalled is not None and run.agree_to_stop(signalled())
             pause = time.perf_counter() - saved_at
             if file is not None and (last or stopping or run.ends_epoch or pause > SAVE_EVERY):
-                _check_losses(run, file)
-                state = run.state()
-                if not state.is_finite():
-                    what = f"the weights were no longer finite after step {run.done}"
-                    raise _diverged(run, file, run.done - 1, what)
-                file.save(state)
+                _save(run, file)
                 saved_at = time.perf_counter()
             if stopping:
                 raise Stopped(run.done, total)
+
+
+def _save(run: _Run, file: RunFile) -> None:
+    """Save the state, if it is a good one."""
+    _check_losses(run, file)
+    state = run.state()
+    if not state.is_finite():
+        what = f"the weights were no longer finite after step {run.done}"
+        raise _diverged(run, file, run.done - 1, what)
+    file.save(state)
 
 
 def _check_losses(run: _Run, file: RunFile | None) -> None:
@@ -301,7 +316,37 @@ def _check_losses(run: _Run, file: RunFile | None) -> None:
 def _diverged(run: _Run, file: RunFile | None, index: int, what: str) -> FloatingPointError:
     rate = run.recipe.lr * run.recipe.rate(index)
     kept = "nothing was saved" if file is None else file.last_good()
-    return FloatingPointError(
-        f"{what} of {run.recipe.steps}, where the learning rate was {rate:.2e}; {kept}. "
-        "Start again with a smaller rate."
+    return shared(
+        FloatingPointError(
+            f"{what} of {run.recipe.steps}, where the learning rate was {rate:.2e}; {kept}. "
+            "Start again with a smaller rate."
+        )
     )
+
+
+def _check_arguments(
+    model: nn.Module,
+    dataset: Dataset[Tensor],
+    problem: InverseProblem,
+    recipe: Recipe,
+    processes: int,
+) -> None:
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"model is a {type(model).__name__}; expected a torch.nn.Module, e.g. build('UNet')"
+        )
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise ValueError(f"model, a {type(model).__name__}, has no weights that can be trained")
+    if not isinstance(problem, InverseProblem):
+        raise TypeError(
+            f"problem is a {type(problem).__name__}; expected an InverseProblem, e.g. "
+            "motion_deblurring()"
+        )
+    check_recipe(recipe)
+    check_dataset(dataset, recipe.crop, getattr(model, "patch_size", 1))
+    if recipe.batch_size % processes:
+        raise ValueError(
+            f"{processes} processes can't share a batch of {recipe.batch_size} slices equally. "
+            "Start a number of processes that divides it, or choose a batch that is a multiple of "
+            f"{processes} (a Recipe's batch_size, or `python -m ippy train --batch-size`)."
+        )

@@ -3,12 +3,16 @@
 import copy
 import dataclasses
 import itertools
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.utils.data import Dataset
 
+from ippy import training
 from ippy.checkpoints import load_checkpoint, read_manifest
 from ippy.device import has_fast_bf16
 from ippy.models import NAMES, build
@@ -170,17 +174,93 @@ def test_bad_data_is_explained(problem):
     ("wrong", "says"),
     [
         ({"steps": 0}, "steps is 0"),
+        ({"crop": 20}, "crop is 20; expected a multiple of 8"),
+        ({"lr": 0}, "lr is 0"),
+        ({"lr": float("inf")}, "lr is inf"),
+        ({"weight_decay": -1e-9}, "weight_decay is -1e-09"),
+        ({"clip": float("inf")}, "clip is inf"),
+        ({"loss": ["mse"]}, "loss is "),
         ({"batch_size": -1}, "batch_size is -1"),
         ({"crop": 0}, "crop is 0"),
         ({"lr": float("nan")}, "lr is nan"),
         ({"warmup": 2}, "warmup is 2"),
-        ({"loss": "mae"}, "loss is 'mae'; expected one of mse, l1"),
+        ({"loss": "mae"}, "loss is 'mae'; expected one of 'mse', 'l1'"),
         ({"seed": -3}, "seed is -3"),
     ],
 )
 def test_a_recipe_that_makes_no_sense_is_refused(wrong, says):
     with pytest.raises(ValueError, match=says):
         Recipe(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 10.0}, {"seed": True}, {"lr": "1e-3"}, {"clip": None}])
+def test_a_recipe_of_the_wrong_types_is_refused(wrong):
+    with pytest.raises(TypeError, match=f"{next(iter(wrong))} is "):
+        Recipe(**wrong)
+
+
+def test_a_recipe_takes_the_numbers_of_numpy_as_those_of_python():
+    recipe = Recipe(steps=np.int64(30), lr=np.float32(0.5))
+    assert json.loads(json.dumps(dataclasses.asdict(recipe)))["steps"] == 30
+    assert type(recipe.lr) is float
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "says"),
+    [
+        ({"model": "CNN"}, TypeError, r"model is a str; expected a torch\.nn\.Module"),
+        ({"model": nn.Identity()}, ValueError, "model, a Identity, has no weights"),
+        ({"dataset": None}, TypeError, "dataset is a NoneType"),
+        ({"dataset": iter([])}, TypeError, "dataset is a list_iterator"),
+        ({"dataset": [np.zeros((1, 48, 64))]}, TypeError, r"dataset\[0\] is .* expected a tensor"),
+        ({"dataset": [torch.zeros(48, 64)]}, ValueError, r"dataset\[0\] has shape \(48, 64\)"),
+        (
+            {"dataset": [torch.zeros(3, 48, 64)]},
+            ValueError,
+            r"dataset\[0\] has shape \(3, 48, 64\)",
+        ),
+        (
+            {"dataset": [torch.zeros(1, 48, 64).byte()]},
+            TypeError,
+            r"dataset\[0\] holds torch\.uint8",
+        ),
+        ({"dataset": 255 * torch.rand(4, 1, 48, 64)}, ValueError, r"dataset\[0\] goes .* by 255"),
+        ({"dataset": torch.full((4, 1, 48, 64), torch.nan)}, ValueError, r"dataset\[0\] holds NaN"),
+        ({"problem": "blur"}, TypeError, "problem is a str; expected an InverseProblem"),
+        ({"recipe": {"steps": 3}}, TypeError, "recipe is a dict; expected a Recipe"),
+        ({"device": "cuda:77"}, ValueError, "device 'cuda:77' can't be used here"),
+        ({"device": "gpu"}, ValueError, "device 'gpu' can't be used here"),
+        ({"save_to": 3}, TypeError, "save_to is 3; expected a path"),
+        ({"save_to": "."}, ValueError, "save_to is .* is a folder"),
+        ({"save_to": "file/m.pth"}, ValueError, "save_to is .* nothing can be written"),
+        ({"save_to": "damaged/m.pth"}, ValueError, "manifest.json is not JSON"),
+        ({"record": {}}, TypeError, "record is a dict; expected a function"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_training(
+    problem, wrong, error, says, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    Path("damaged").mkdir()
+    Path("damaged/manifest.json").write_text("{", encoding="utf-8")
+    monkeypatch.setattr(training._Run, "step", lambda run: pytest.fail("it trained"))
+    good = {"model": build("CNN"), "dataset": Blobs(), "problem": problem, "recipe": SHORT}
+    with pytest.raises(error, match=says):
+        fit(**good | {"device": "cpu", "progress": False} | wrong)
+
+
+def test_a_crop_that_does_not_fit_the_patches_is_refused(problem):
+    model = build("CNN")
+    model.patch_size = 12
+    with pytest.raises(ValueError, match="crop is 32; expected a multiple of 12 pixels"):
+        fit(model, Blobs(), problem, SHORT, device="cpu", progress=False)
+
+
+def test_a_slice_of_another_shape_is_named(problem):
+    slices = [*Blobs().slices[:3], torch.zeros(1, 64, 48)]
+    with pytest.raises(ValueError, match=r"dataset\[3\] has shape \(1, 64, 48\) and dataset\[0\]"):
+        fit(build("CNN"), slices, problem, SHORT, device="cpu", progress=False)
 
 
 def test_every_compared_model_has_a_recipe():
