@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -143,7 +144,7 @@ def _numbers(images: Tensor | Dataset[Tensor], first: int | None = None) -> rang
     if first is not None:
         check_integer("first", first, least=1)
     if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")) or isinstance(
-        images, (str, bytes, Mapping)
+        images, (str, bytes, Mapping, np.ndarray)
     ):
         raise TypeError(f"images is a {type(images).__name__}; expected a tensor or a data set")
     if isinstance(images, Tensor) and images.ndim != 4:
