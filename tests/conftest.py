@@ -6,6 +6,7 @@ import functools
 import http.server
 import os
 import shutil
+import signal
 import subprocess
 import sysconfig
 import threading
@@ -23,6 +24,14 @@ BROWSERS = "chromium", "chromium-browser", "google-chrome"
 def root() -> Path:
     """The course's top folder."""
     return ROOT
+
+
+@pytest.fixture
+def ctrl_c_is_heard() -> Iterator[None]:
+    """Hear SIGINT as a terminal's programs do; those started in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,10 @@ from ippy.training import Stopped
 RUNS = Path(__file__).parent / "runs"
 BOUND = 120  # seconds within which whatever happens must have happened
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs torchrun and signals")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="needs torchrun and signals"),
+    pytest.mark.usefixtures("ctrl_c_is_heard"),
+]
 
 
 def launch(script, folder, **environment):

@@ -26,6 +26,7 @@ from ippy.interrupts import held_back
 from ippy.run_state import run_path
 from ippy.training import RECIPES, Recipe, Stopped, fit
 
+pytestmark = pytest.mark.usefixtures("ctrl_c_is_heard")
 CPU = torch.device("cpu")
 SCRIPT = Path(__file__).parent / "runs" / "tiny.py"
 
@@ -506,7 +507,7 @@ def test_killed_at_any_moment_the_run_goes_on_to_the_same_end(tiny, whole, kills
             wait_for_a_save(target, process)
         process.kill()
         process.join()
-        killed += process.exitcode == -signal.SIGKILL
+        killed += process.exitcode != 0
         process.close()
         at_target = weights(load_checkpoint(tiny.parts()[0], target))
         assert at_target.equal(weights(shipped)) or at_target.equal(weights(whole[0]))
