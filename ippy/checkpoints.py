@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ippy.device import usable
 from ippy.manifest import MANIFEST, name_of, read_manifest, remedy, write_recorded
 from ippy.models import build
 from ippy.paths import as_path, weights_dir
@@ -96,10 +97,7 @@ def load_checkpoint(
         path = weights_dir() / f"{model}.pth"
     path = as_path(path, "path")
     module.load_state_dict(_fitted(_read(path), module, path))
-    try:
-        return module.to(device).eval()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"device {device!r} can't be used here: {error}") from error
+    return module.to(usable(device)).eval()
 
 
 def _as_json(record: Mapping[str, Any] | None) -> dict[str, Any]:

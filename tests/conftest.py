@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -12,8 +13,11 @@ import sysconfig
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
+from PIL import Image
 from playwright.sync_api import Browser, Error, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,6 +36,29 @@ def ctrl_c_is_heard() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """The tiny run's module, in float32, on one thread as in its own process: sums round alike."""
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield SimpleNamespace(**runpy.run_path(str(ROOT / "tests" / "runs" / "tiny.py")))
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Path:
+    """A course with a few slices, which its command line takes for real ones."""
+    (tmp_path / "_toc.yml").touch()
+    random = torch.Generator().manual_seed(0)
+    for place in ("train/P1/0", "train/P1/1", "train/P1/2", "test/P2/0"):
+        path = tmp_path / "Mayo" / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = torch.randint(256, (64, 64), generator=random).byte().numpy()
+        Image.fromarray(pixels).save(path)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

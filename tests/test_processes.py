@@ -3,17 +3,14 @@
 import json
 import os
 import re
-import runpy
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
-from PIL import Image
 
 from ippy import training
 from ippy.training import Stopped
@@ -46,26 +43,6 @@ def ended(job):
         job.kill()
         raise
     return job.returncode, *said
-
-
-@pytest.fixture
-def tiny(monkeypatch):
-    """The tiny run's module, in float32."""
-    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
-    return SimpleNamespace(**runpy.run_path(str(RUNS / "tiny.py")))
-
-
-@pytest.fixture
-def course(tmp_path):
-    """A course with a few slices, which its command line takes for real ones."""
-    (tmp_path / "_toc.yml").touch()
-    random = torch.Generator().manual_seed(0)
-    for place in ("train/P1/0", "train/P1/1", "train/P1/2", "test/P2/0"):
-        path = tmp_path / "Mayo" / f"{place}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = torch.randint(256, (64, 64), generator=random).byte().numpy()
-        Image.fromarray(pixels).save(path)
-    return tmp_path
 
 
 def begin_alone(tiny, target, monkeypatch):

@@ -12,11 +12,9 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 
 from ippy import __main__ as command_line
@@ -29,16 +27,6 @@ from ippy.training import RECIPES, Recipe, Stopped, fit
 pytestmark = pytest.mark.usefixtures("ctrl_c_is_heard")
 CPU = torch.device("cpu")
 SCRIPT = Path(__file__).parent / "runs" / "tiny.py"
-
-
-@pytest.fixture
-def tiny(monkeypatch):
-    """The tiny run's module, in float32, on one thread as in its own process: sums round alike."""
-    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield SimpleNamespace(**runpy.run_path(str(SCRIPT)))
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -398,18 +386,11 @@ def test_restart_begins_anew(short_recipe, monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def course(tmp_path, monkeypatch):
-    """A course with a few slices, one of them bad."""
-    (tmp_path / "_toc.yml").touch()
-    random = torch.Generator().manual_seed(0)
-    for place in ("train/P1/0", "train/P1/1", "train/P1/2", "test/P2/0"):
-        path = tmp_path / "Mayo" / f"{place}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = torch.randint(256, (64, 64), generator=random).byte().numpy()
-        Image.fromarray(pixels).save(path)
-    (tmp_path / "Mayo" / "train" / "P1" / "1.png").write_text("no picture", encoding="utf-8")
-    monkeypatch.setenv("IPPY_COURSE", str(tmp_path))
-    return tmp_path
+def course(course, monkeypatch):
+    """The course with a few slices, here the one in use, with one slice bad."""
+    (course / "Mayo" / "train" / "P1" / "1.png").write_text("no picture", encoding="utf-8")
+    monkeypatch.setenv("IPPY_COURSE", str(course))
+    return course
 
 
 def test_training_goes_on_without_the_bad_slices_where_it_is_told_to(short_recipe, course, capsys):
