@@ -1,4 +1,4 @@
-"""Training throughput of ippy's fit against a plain float32 loop, in slices per second."""
+"""What a checkpoint costs: ippy's fit against the published recipe's plain float32 loop."""
 
 import dataclasses
 import statistics
@@ -6,29 +6,42 @@ import sys
 import time
 
 import torch
+from timing import seconds
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
+from ippy.device import accelerator, get_device
 from ippy.models import LABELS, NAMES, build
 from ippy.noise import gaussian_noise
 from ippy.problem import motion_deblurring
 from ippy.training import RECIPES, fit
 
 ROUNDS = 3
-PLAIN_STEPS = 4
-FIT_SLICES = 64  # slices' worth of pixels that fit takes in a round
+PLAIN_SLICES = 16  # slices that the plain loop takes in a round
+FIT_SLICES = 32  # slices' worth of pixels that fit takes in a round
+MATRIX = 2048  # side of the matrices whose product gives the peak
+PUBLISHED_SLICES = 3306
+EPOCHS_AND_BATCH = dict.fromkeys(NAMES, (10, 8)) | {
+    "CNN": (30, 8),
+    "ResCNN": (20, 8),
+    "ViT": (10, 2),
+}
 
 
 def plain_loop(name: str, slices: torch.Tensor, device: torch.device) -> float:
-    """Train as a first notebook would (Adam, MSE, batch 8, blur slice by slice): slices/s."""
+    """Train as the published course did (Adam, MSE, blur slice by slice, float32): slices/s."""
     model = build(name, seed=0).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     kernel = motion_deblurring().operator.kernel[None, None].to(device)
     generator = torch.Generator(device).manual_seed(0)
-    for step in range(PLAIN_STEPS + 1):
+    batch = EPOCHS_AND_BATCH[name][1]
+    steps = PLAIN_SLICES // batch
+    for step in range(steps + 1):
         if step == 1:  # the first step warms up
             start = time.perf_counter()
-        x = slices[8 * (step % 4) : 8 * (step % 4) + 8].to(device)
+        x = slices[:batch].to(device)
         y = torch.cat([F.conv2d(image[None], kernel, padding="same") for image in x])
         y = y + gaussian_noise(y, 0.01, generator)
         loss = nn.functional.mse_loss(model(y), x)
@@ -36,26 +49,60 @@ def plain_loop(name: str, slices: torch.Tensor, device: torch.device) -> float:
         loss.backward()
         optimizer.step()
         loss.item()
-    return 8 * PLAIN_STEPS / (time.perf_counter() - start)
+    return batch * steps / (time.perf_counter() - start)
 
 
 def fast_loop(name: str, slices: torch.Tensor, device: torch.device) -> float:
     """Train with the course's recipe, shortened: slices' worth of pixels per second."""
     recipe = RECIPES[name]
-    per_step = recipe.batch_size * recipe.crop**2 / 256**2
-    recipe = dataclasses.replace(recipe, steps=round(FIT_SLICES / per_step))
-    history = fit(
-        build(name, seed=0), slices, motion_deblurring(), recipe, device=device, progress=False
-    )
+    recipe = dataclasses.replace(recipe, steps=round(FIT_SLICES / slices_per_step(name)))
+    problem, model = motion_deblurring(), build(name, seed=0)
+    fit(model, slices, problem, dataclasses.replace(recipe, steps=2), device=device, progress=False)
+    history = fit(model, slices, problem, recipe, device=device, progress=False)
     return history.images_per_second
 
 
+def slices_per_step(name: str) -> float:
+    """How many slices' worth of pixels a step of the course's recipe takes."""
+    return RECIPES[name].batch_size * RECIPES[name].crop ** 2 / 256**2
+
+
+def gflop_per_slice(name: str) -> float:
+    """Count the multiplications and additions of a forward and a backward pass, in 10^9."""
+    x = torch.zeros(1, 1, 256, 256)
+    counter = FlopCounterMode(display=False)
+    with sdpa_kernel(SDPBackend.MATH), counter:
+        build(name, seed=0)(x).sum().backward()
+    return counter.get_total_flops() / 1e9
+
+
+def peak(dtype: torch.dtype, device: torch.device) -> float:
+    """Measure the product of two large matrices: GFLOP/s."""
+    a, b = torch.randn(2, MATRIX, MATRIX, device=device).to(dtype)
+
+    def product() -> None:
+        (a @ b)[0, 0].item()
+
+    return 2 * MATRIX**3 / seconds({"product": product}, rounds=3)["product"] / 1e9
+
+
 def main(names: list[str]) -> None:
-    """Print one row a model: both throughputs, medians of alternating rounds, and their ratio."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    slices = torch.rand(32, 1, 256, 256, generator=torch.Generator().manual_seed(0))
-    print(f"{device.type}, {torch.get_num_threads()} threads; slices of 256x256 per second")
-    print(f"{'model':16s} {'plain float32':>14s} {'ippy fit':>10s} {'ratio':>7s}")
+    """Print one row a model; throughputs are medians of alternating rounds."""
+    device = get_device()
+    dtype = torch.bfloat16 if accelerator(device).mixed_precision == "bf16" else torch.float32
+    slices = torch.rand(8, 1, 256, 256, generator=torch.Generator().manual_seed(0))
+    summit = peak(dtype, device)
+    print(
+        f"{device.type}, {torch.get_num_threads()} threads, {dtype}: {summit:.0f} GFLOP/s at most"
+    )
+    print(
+        f"{'':16s} {'slices per second':^24s} {'GFLOP':>7s} {'of the':>7s} "
+        f"{'whole training, minutes':^26s}"
+    )
+    print(
+        f"{'model':16s} {'plain':>8s} {'fit':>8s} {'ratio':>6s} {'a slice':>7s} {'peak':>7s} "
+        f"{'published':>10s} {'ours':>7s} {'share':>7s}"
+    )
     for name in names or NAMES:
         rounds = [
             (plain_loop(name, slices, device), fast_loop(name, slices, device))
@@ -63,7 +110,14 @@ def main(names: list[str]) -> None:
         ]
         plain, fast = (statistics.median(column) for column in zip(*rounds, strict=True))
         ratio = statistics.median(b / a for a, b in rounds)
-        print(f"{LABELS[name]:16s} {plain:14.2f} {fast:10.2f} {ratio:6.1f}x", flush=True)
+        flop = gflop_per_slice(name)
+        published = EPOCHS_AND_BATCH[name][0] * PUBLISHED_SLICES / plain / 60
+        ours = RECIPES[name].steps * slices_per_step(name) / fast / 60
+        print(
+            f"{LABELS[name]:16s} {plain:8.2f} {fast:8.2f} {ratio:5.1f}x {flop:7.1f} "
+            f"{flop * fast / summit:7.0%} {published:10.0f} {ours:7.1f} {ours / published:7.1%}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

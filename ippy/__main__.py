@@ -20,9 +20,10 @@ from ippy.device import accelerator, on_main
 from ippy.dicom import SEED, TEST_FRACTION, WINDOW, import_dicom, summary
 from ippy.evaluation import evaluate, summarise
 from ippy.features import MISSING_FEATURES, features_available
+from ippy.manifest import amend
 from ippy.models import LABELS, NAMES
 from ippy.paths import data_dir
-from ippy.pretraining import checkpoint_path, is_finished, pretrain
+from ippy.pretraining import TOLD, checkpoint_path, is_finished, pretrain, scores_entry
 from ippy.problem import motion_deblurring
 from ippy.run_state import stopped_after
 from ippy.training import RECIPES, Recipe, Stopped
@@ -145,6 +146,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="a folder of <patient>/<n>.png (default: the course's Mayo/test)",
     )
+    score.add_argument(
+        "--record",
+        default=None,
+        metavar="NAME",
+        help="enter each model's scores, and which slices gave them, under NAME in "
+        "weights/manifest.json, as 'real'",
+    )
     score.add_argument("--first", type=int, default=None, metavar="N", help="only N slices")
     _add_skip_bad(score)
     return top
@@ -174,7 +182,7 @@ def main(arguments: list[str] | None = None) -> int:
             case "train":
                 _train(NAMES if asked.all else asked.names, asked)
             case "evaluate":
-                _evaluate(asked.data or data_dir() / "test", asked.first, asked.skip_bad)
+                _evaluate(asked)
     except (ValueError, ModuleNotFoundError, OSError, FloatingPointError) as error:
         notes = getattr(error, "__notes__", [])
         _tell("; ".join([f"error: {error}", *notes]), error)
@@ -273,8 +281,11 @@ def _report_skipped(images: MayoDataset) -> None:
             print(f"  {fault}", file=sys.stderr)
 
 
-def _evaluate(folder: Path, first: int | None, skip_bad: bool) -> None:
-    images = MayoDataset(folder, cache_bytes=0, skip_bad=skip_bad)
+def _evaluate(asked: argparse.Namespace) -> None:
+    folder, first = asked.data or data_dir() / "test", asked.first
+    if asked.record in TOLD:
+        raise ValueError(f"--record {asked.record} would replace what training wrote; say 'real'")
+    images = MayoDataset(folder, cache_bytes=0, skip_bad=asked.skip_bad)
     _report_skipped(images)
     problem = motion_deblurring()
     operator = problem.operator
@@ -291,11 +302,20 @@ def _evaluate(folder: Path, first: int | None, skip_bad: bool) -> None:
         print(MISSING_FEATURES, file=sys.stderr)
     table = summarise(
         evaluate(models, images, problem, metrics=metrics, first=first, progress=True)
-    ).rename(index=LABELS)
+    )
     formats = {name: f"{{:.{digits}f}}".format for name, digits in DIGITS.items()}
-    count = len(images) if first is None else min(first, len(images))
-    print(f"Means over {count} slices of {folder}")
-    print(table.rename_axis(None).to_string(formatters=formats))
+    paths = images.paths[:first]
+    print(f"Means over {len(paths)} slices of {folder}")
+    print(table.rename(index=LABELS).rename_axis(None).to_string(formatters=formats))
+    if asked.record is not None:
+        slices = [path.relative_to(folder).as_posix() for path in paths]
+        amend(
+            {
+                name: {asked.record: scores_entry(scores, len(slices)) | {"slices": slices}}
+                for name, scores in table.iterrows()
+                if name in NAMES
+            }
+        )
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ PLAN: dict[str, dict[str, int]] = {
     "train": {f"G{i:02d}": 60 for i in range(1, 19)} | {f"T{i:02d}": 60 for i in range(1, 13)},
     "test": {"G91": 16, "G92": 16},
 }
+VALIDATION = {"G81": 4, "G82": 4}  # of two more bodies, to follow a training run with
 # Of the pixels of all these slices: what the shipped weights were trained and tested on.
 SHA256 = "2c2aa4cc159ed8ec3597467d5efd321673f124db2a7c2bc458aa754e55e306a2"
 
@@ -171,6 +172,26 @@ def prepare_mayo(
             "as this machine rounds differently: expect the last digits of results to differ."
         )
     return root
+
+
+def validation_slices(seed: int = SEED) -> torch.Tensor:
+    """Generate slices of two bodies that are in neither split: (8, 1, 256, 256) in [0, 1].
+
+    Recipes are chosen and runs are followed with these, so that the test slices stay unseen.
+
+    Args:
+        seed: As for :func:`prepare_mayo`.
+
+    Raises:
+        TypeError: ``seed`` is not an integer.
+        ValueError: It is out of range.
+    """
+    pixels = [
+        generate_slice(seed, "test", patient, index, count)
+        for patient, count in VALIDATION.items()
+        for index in range(count)
+    ]
+    return torch.from_numpy(np.stack(pixels))[:, None].float() / 255
 
 
 class MayoDataset(Dataset[torch.Tensor]):

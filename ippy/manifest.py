@@ -72,6 +72,28 @@ def write_recorded(path: Path, content: bytes, entry: Mapping[str, Any]) -> None
         _write(path.parent, before | {key: entry})
 
 
+def amend(entries: Mapping[str, Mapping[str, Any]], folder: str | Path | None = None) -> None:
+    """Tell more of checkpoints that are recorded already, such as their scores on other images.
+
+    Args:
+        entries: Name -> what to add, as JSON values; a part that is there is replaced.
+        folder: The weights folder; the course's ``weights/`` if None.
+
+    Raises:
+        ValueError: A checkpoint has no entry, or the manifest is damaged. Nothing was written.
+        OSError: The disk is full or the folder can't be written.
+    """
+    folder = weights_dir() if folder is None else as_path(folder, "folder")
+    with FileLock(folder / LOCK, timeout=60):
+        recorded = read_manifest(folder)
+        for name in entries:
+            if name not in recorded:
+                path = folder / f"{name}.pth"
+                raise ValueError(f"{folder / MANIFEST} has no entry {name!r}. {remedy(path)}")
+        more = {name: {**recorded[name], **entry} for name, entry in entries.items()}
+        _write(folder, recorded | more)
+
+
 def name_of(path: Path) -> str:
     """Return a checkpoint's name in the manifest: ``UNet`` for ``UNet.pth``."""
     return path.name.removesuffix(".pth")

@@ -15,16 +15,19 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ippy.checks import check_tensor, check_values
+from ippy.device import memory_format
 from ippy.problem import InverseProblem
 
 ORDER, PAIR = 0, 1  # two families of random streams that never meet
+PLACES = 3  # random places that a crop is chosen from
 
 
 class TrainingPairs:
     """Truth and measurement of random crops, measured whole and cropped afterwards.
 
     The slices are taken epoch by epoch, each epoch in an order of its own. A slice is flipped at
-    random, measured, and cropped at a random place.
+    random, measured, and cropped at the busiest of three random places, the one with the strongest
+    gradients: air has little to teach.
 
     Args:
         dataset: Slices (1, H, W) in [0, 1], all of one size.
@@ -59,8 +62,8 @@ class TrainingPairs:
         """Make the pairs with these numbers.
 
         Returns:
-            Truth and measurement, (B, 1, crop, crop) with channels last in memory, and the crops'
-            places on the grid: row and column, (B, 2).
+            Truth and measurement, (B, 1, crop, crop), and the crops' places on the grid: row and
+            column, (B, 2).
 
         Raises:
             TypeError: A slice is no tensor of floating-point numbers.
@@ -74,7 +77,8 @@ class TrainingPairs:
                 axis for axis, flip in zip((1, 2), rng.integers(2, size=2), strict=True) if flip
             ]
             slices.append(self._slice(self._index(number)).flip(flips))
-            corners.append(rng.integers(self._room))
+            places = rng.integers(self._room, size=(PLACES, 2))
+            corners.append(self._busiest(slices[-1][0], places))
             noises.append(int(rng.integers(2**63)))
         x = self._send(torch.stack(slices))  # (B, 1, H, W)
         # A generator reseeded for each image draws for it what it would draw in any other batch.
@@ -87,6 +91,14 @@ class TrainingPairs:
         origin = torch.from_numpy(np.stack(corners))  # (B, 2)
         corner = origin * self._grid
         return crop(x, corner, self._crop), crop(y, corner, self._crop), self._send(origin)
+
+    def _busiest(self, x: Tensor, places: np.ndarray) -> np.ndarray:
+        """Return the place (row, column) whose crop of x (H, W) has the strongest gradients."""
+        squares = [
+            x[row : row + self._crop, col : col + self._crop] for row, col in places * self._grid
+        ]
+        changes = [sum(square.diff(dim=k).square().sum() for k in (0, 1)) for square in squares]
+        return places[int(torch.stack(changes).argmax())]
 
     def _slice(self, index: int) -> Tensor:
         x = self._dataset[index]
@@ -164,10 +176,10 @@ def crop(x: Tensor, corner: Tensor, size: int) -> Tensor:
         size: Side of the squares, in pixels.
 
     Returns:
-        The squares, (B, C, size, size), with channels last in memory.
+        The squares, (B, C, size, size), in the memory format that the device trains fastest in.
     """
     squares = [
         image[:, row : row + size, col : col + size]
         for image, (row, col) in zip(x, corner.tolist(), strict=True)
     ]
-    return torch.stack(squares).contiguous(memory_format=torch.channels_last)
+    return torch.stack(squares).contiguous(memory_format=memory_format(x.device))

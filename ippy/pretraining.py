@@ -12,7 +12,7 @@ from torch import nn
 
 from ippy.checkpoints import load_checkpoint, read_manifest
 from ippy.checks import check_choice
-from ippy.data import MayoDataset, read_generated
+from ippy.data import MayoDataset, read_generated, validation_slices
 from ippy.evaluation import evaluate, summarise
 from ippy.features import features_available
 from ippy.models import build, spec
@@ -21,6 +21,9 @@ from ippy.problem import motion_deblurring
 from ippy.recipes import check_recipe
 from ippy.run_state import run_path
 from ippy.training import RECIPES, History, Recipe, fit
+
+# What training itself enters in the manifest; scores on other slices go beside it.
+TOLD = ("class", "parameters", "sha256", "recipe", "history", "arguments", "data", "test")
 
 
 def pretrain(
@@ -72,6 +75,7 @@ def pretrain(
         problem,
         recipe,
         device=device,
+        validation=validation_slices(),
         save_to=checkpoint_path(name, folder),
         resume=resume,
         record=record,
@@ -134,8 +138,12 @@ def _test_scores(
     test = MayoDataset(data_dir() / "test", cache_bytes=0, skip_bad=skip_bad)
     metrics = ("mse", "psnr", "ssim", *(("lpips",) if features_available() else ()))
     table = evaluate({name: model}, test, motion_deblurring(), metrics=metrics, device=device)
-    scores = summarise(table).loc[name]
-    return {"images": len(test), **{key: round(value, 6) for key, value in scores.items()}}
+    return scores_entry(summarise(table).loc[name], len(test))
+
+
+def scores_entry(scores: Mapping[str, float], images: int) -> dict[str, float]:
+    """What the manifest tells of a model's mean scores over so many images."""
+    return {"images": images, **{key: round(value, 6) for key, value in scores.items()}}
 
 
 def _data_recipe(slices: int) -> dict[str, Any]:

@@ -16,8 +16,11 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ippy.checkpoints import save_checkpoint
-from ippy.device import accelerator, on_main, shared
+from ippy.checks import check_batch
+from ippy.device import accelerator, memory_format, on_main, shared
 from ippy.interrupts import Stopped, held_back
+from ippy.metrics import psnr
+from ippy.muon import Muon
 from ippy.pairs import TrainingPairs, check_dataset
 from ippy.problem import InverseProblem
 from ippy.recipes import LOSSES, RECIPES, Recipe, check_recipe
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["RECIPES", "History", "Recipe", "Stopped", "fit"]
 
 HISTORY_POINTS = 100  # a history holds the mean loss of this many equal blocks of steps
+BLOCKS_PER_CHECK = 5  # blocks between two looks at the validation slices
 SAVE_EVERY = 60.0  # seconds between two saved states, where an epoch takes longer
 AGREE_EVERY = 10  # steps after which several processes ask one another whether to stop
 
@@ -40,10 +44,12 @@ class History:
     Attributes:
         step: The last step of each block.
         loss: Mean training loss of each block.
-        seconds: Wall-clock time of the loop.
+        seconds: Wall-clock time of the steps.
         images_per_second: Whole slices' worth of pixels that went through the model per second.
         device: What it ran on: processes where there were several, ``"cuda"``, ``"mps"``, or the
             CPU with its number of threads, and bf16 where that was used.
+        validation: Step, seconds of training until then, and mean PSNR of the validation slices in
+            dB, twenty times; empty without such slices.
     """
 
     step: list[int]
@@ -51,6 +57,7 @@ class History:
     seconds: float
     images_per_second: float
     device: str
+    validation: list[tuple[int, float, float]]
 
 
 class _Objective(nn.Module):
@@ -73,6 +80,7 @@ def fit(
     recipe: Recipe,
     *,
     device: torch.device | str | None = None,
+    validation: Tensor | None = None,
     save_to: str | Path | None = None,
     resume: bool = False,
     record: Callable[[History], Mapping[str, Any]] | None = None,
@@ -94,6 +102,8 @@ def fit(
         problem: Makes the measurements.
         recipe: Steps, batch, crop, optimiser and seed.
         device: Where to train; the best there is if None.
+        validation: Slices (N, 1, H, W) in [0, 1] that are not trained on, to follow the progress
+            with; nothing depends on their scores, and the clock stands still meanwhile.
         save_to: Checkpoint to write once the run is finished; an older one is kept until then.
         resume: Go on with the run whose state lies beside ``save_to``, if there is one; it ends as
             if it had never been stopped. Without it the run begins anew, and replaces such a state
@@ -119,6 +129,8 @@ def fit(
 
     def check() -> None:
         _check_arguments(model, dataset, problem, recipe, engine.num_processes)
+        if validation is not None:
+            check_batch("validation", validation, 1)
         if record is not None and not callable(record):
             raise TypeError(f"record is a {type(record).__name__}; expected a function, or None")
         if save_to is not None:
@@ -129,7 +141,7 @@ def fit(
             )
 
     on_main(engine, check)
-    run = _Run(engine, model, dataset, problem, recipe)
+    run = _Run(engine, model, dataset, problem, recipe, validation)
     file = None
     if save_to is not None and run.engine.is_main_process:
         file = RunFile(save_to, asdict(recipe), dataset, problem)
@@ -165,13 +177,12 @@ class _Run:
         dataset: Dataset[Tensor],
         problem: InverseProblem,
         recipe: Recipe,
+        validation: Tensor | None,
     ) -> None:
         self.share = recipe.batch_size // engine.num_processes
         self.engine, self.model, self.recipe = engine, model, recipe
-        model.to(engine.device, memory_format=torch.channels_last).train()
-        optimizer = torch.optim.AdamW(
-            model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
-        )
+        model.to(engine.device, memory_format=memory_format(engine.device)).train()
+        optimizer = Muon(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
         objective = _Objective(model, LOSSES[recipe.loss]())
         self.objective, self.optimizer = engine.prepare(objective, optimizer)
         self.pairs = TrainingPairs(
@@ -182,6 +193,10 @@ class _Run:
             grid=getattr(model, "patch_size", 1),
             device=engine.device,
         )
+        self.validation, self.checks = None, []
+        if validation is not None:
+            noise = torch.Generator().manual_seed(recipe.seed)
+            self.validation = validation, problem.measure(validation.cpu(), noise)
         self.slices = len(dataset)
         self.images_per_step = recipe.batch_size * recipe.crop**2 / math.prod(self.pairs.shape)
         self.steps_per_point = max(1, recipe.steps // HISTORY_POINTS)
@@ -212,6 +227,20 @@ class _Run:
         self.losses[self.done] = self.engine.reduce(loss.detach(), "mean")
         self.done += 1
 
+    @torch.no_grad()
+    def check(self) -> None:
+        """Score the validation slices, one by one, with the clock stopped."""
+        start, device = time.perf_counter(), self.engine.device
+        self.model.eval()
+        scores = [
+            psnr(self.model(y[None].to(device)).float().clamp(0, 1), x[None].to(device))
+            for x, y in zip(*self.validation, strict=True)
+        ]
+        self.model.train()
+        self.start += time.perf_counter() - start
+        mean = torch.cat(scores).mean().item()
+        self.checks.append((self.done, round(self.seconds, 1), round(mean, 3)))
+
     def agree_to_stop(self, signalled: bool) -> bool:
         """Say whether to stop here, which all processes must do after the same step."""
         if self.engine.num_processes == 1:
@@ -227,6 +256,7 @@ class _Run:
             step=self.done,
             seconds=self.seconds,
             losses=self.losses[: self.done].clone(),
+            checks=list(self.checks),
             model=self.model.state_dict(),
             optimizer=self.optimizer.state_dict(),
         )
@@ -236,9 +266,7 @@ class _Run:
         try:
             self.model.load_state_dict(state.model)
             self.optimizer.load_state_dict(state.optimizer)
-            for weight, moments in self.optimizer.state.items():
-                if moments["exp_avg"].shape != weight.shape:
-                    raise ValueError("a moment of the optimiser has another shape than its weight")
+            self.optimizer.optimizer.check_state()
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{path} is the state of another model than this {type(self.model).__name__}. "
@@ -247,6 +275,7 @@ class _Run:
             ) from error
         self.losses[: state.step] = state.losses.to(self.losses.device)
         self.done, self.seconds_before = state.step, state.seconds
+        self.checks = list(state.checks)
 
     def history(self) -> History:
         every, steps = self.steps_per_point, self.recipe.steps
@@ -260,7 +289,8 @@ class _Run:
         if self.engine.mixed_precision == "bf16":
             ran_on += ", bf16"
         rate = steps * self.images_per_step / self.seconds
-        return History(ends, means, round(self.seconds, 1), round(rate, 2), ran_on)
+        seconds = round(self.seconds, 1)
+        return History(ends, means, seconds, round(rate, 2), ran_on, list(self.checks))
 
 
 def _take_all_steps(
@@ -286,6 +316,10 @@ def _take_all_steps(
                 loss = run.losses[: run.done][-run.steps_per_point :].mean().item()
                 rate = (run.done - first) * run.images_per_step / (time.perf_counter() - start)
                 bar.set_postfix_str(f"loss {loss:.2e}, {rate:.1f} images/s")
+            if run.validation is not None and (
+                last or run.done % (BLOCKS_PER_CHECK * run.steps_per_point) == 0
+            ):
+                run.check()
             stopping = signalled is not None and run.agree_to_stop(signalled())
             pause = time.perf_counter() - saved_at
             if file is not None and (last or stopping or run.ends_epoch or pause > SAVE_EVERY):

@@ -12,7 +12,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import nn
 
 from ippy import __main__ as command_line
-from ippy import pretraining
+from ippy import manifest, pretraining
 from ippy.data import MayoDataset
 from ippy.evaluation import MEASUREMENT, PUBLISHED, evaluate, measure_one_by_one, summarise
 from ippy.models import NAMES, build
@@ -150,6 +150,7 @@ def test_pretraining_writes_a_checkpoint_and_its_record(tmp_path):
     assert record["recipe"]["steps"] == 3
     assert record["arguments"] == {"in_ch": 1, "out_ch": 1, "n_filters": 32}
     assert record["data"]["generated"] is True and record["data"]["train_slices"] >= 1600
+    assert [step for step, _, _ in record["history"]["validation"]] == [3]
     assert record["test"]["images"] == 32 and 5 < record["test"]["psnr"] < 60
 
 
@@ -158,6 +159,29 @@ def test_evaluate_command_prints_the_table(capsys):
     printed = capsys.readouterr().out
     for label in ("Measurement", "Residual UNet", "UNet++", "ViT", "psnr"):
         assert label in printed
+
+
+def test_evaluate_command_records_scores_beside_what_training_wrote(
+    folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(command_line, "features_available", lambda: False)
+    monkeypatch.setattr(manifest, "weights_dir", lambda: tmp_path)
+    monkeypatch.setattr(command_line, "load_checkpoint", lambda name: Brighter())
+    command = ["evaluate", "--data", str(folder), "--record", "real"]
+    assert command_line.main(command) == 2
+    assert "has no entry 'CNN'" in capsys.readouterr().err
+
+    (tmp_path / "manifest.json").write_text(
+        json.dumps({name: {"sha256": name, "test": {}} for name in NAMES}), encoding="utf-8"
+    )
+    assert command_line.main(command) == 0
+    for name, entry in json.loads((tmp_path / "manifest.json").read_text("utf-8")).items():
+        assert entry["sha256"] == name and entry["test"] == {}
+        assert entry["real"]["images"] == 3 and 5 < entry["real"]["psnr"] < 60
+        assert entry["real"]["slices"] == ["P/0.png", "P/1.png", "P/2.png"]
+
+    assert command_line.main([*command[:-1], "test"]) == 2
+    assert "would replace what training wrote" in capsys.readouterr().err
 
 
 @pytest.fixture

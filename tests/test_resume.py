@@ -191,6 +191,8 @@ def test_a_damaged_state_is_refused_and_nothing_in_it_runs(
         {"step": "20"},
         {"losses": torch.zeros(19)},
         {"losses": torch.full((20,), torch.nan)},
+        {"checks": [(21, 0.0, 30.0)]},
+        {"checks": [(20, 0.0, "30")]},
         {"model": torch.zeros(3)},
         {"optimizer": {}},
         {"seconds": None},
@@ -206,17 +208,17 @@ def test_a_state_whose_parts_disagree_is_refused(tiny, stopped, change):
         tiny.train(stopped, resume=True)
 
 
-@pytest.mark.parametrize("part", ["param_groups", "exp_avg", "shape"])
+@pytest.mark.parametrize("part", ["param_groups", "square", "shape"])
 def test_an_optimiser_of_another_model_is_refused(tiny, stopped, part):
     content = torch.load(run_path(stopped))
     optimizer = content["state"]["optimizer"]
     match part:
         case "param_groups":
             del optimizer["param_groups"]
-        case "exp_avg":
-            del optimizer["state"][0]["exp_avg"]
+        case "square":
+            del optimizer["state"][0]["square"]
         case "shape":
-            optimizer["state"][0]["exp_avg"] = torch.zeros(2)
+            optimizer["state"][0]["mean"] = torch.zeros(2)
     torch.save(content, run_path(stopped))
     with pytest.raises(ValueError, match=r"m\.run\.pth is the state of another model"):
         tiny.train(stopped, resume=True)

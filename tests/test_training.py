@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from ippy import training
 from ippy.checkpoints import load_checkpoint, read_manifest
 from ippy.device import has_fast_bf16
+from ippy.metrics import psnr
 from ippy.models import NAMES, build
 from ippy.operators import Blurring
 from ippy.pairs import TrainingPairs, crop
@@ -83,6 +84,25 @@ def test_the_model_is_left_as_it_was_but_for_its_weights(problem):
     assert copy.deepcopy(model)(torch.rand(1, 1, 32, 32)).dtype == torch.float32
 
 
+def test_the_progress_is_followed_on_slices_that_are_not_trained_on(problem):
+    slices = Blobs().slices
+    plain, followed = (build("ResCNN", seed=0) for _ in range(2))
+    fit(plain, slices[2:], problem, SHORT, device=CPU, progress=False)
+    history = fit(
+        followed, slices[2:], problem, SHORT, validation=slices[:2], device=CPU, progress=False
+    )
+    steps, seconds, scores = zip(*history.validation, strict=True)
+    assert steps == (5, 10, 15, 20, 25, 30)
+    assert list(seconds) == sorted(seconds) and seconds[-1] <= history.seconds + 0.1
+    assert scores[-1] > scores[0]
+    y = problem.measure(slices[:2], torch.Generator().manual_seed(SHORT.seed))
+    with torch.no_grad():
+        x_hat = torch.cat([followed(image[None]) for image in y]).clamp(0, 1)
+    assert scores[-1] == pytest.approx(psnr(x_hat, slices[:2]).mean().item(), abs=2e-3)
+    for one, other in zip(plain.parameters(), followed.parameters(), strict=True):
+        assert one.equal(other)  # looking changes nothing
+
+
 def test_a_precision_that_training_does_not_know_is_refused(problem, monkeypatch):
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
     with pytest.raises(ValueError, match="'fp16'; expected 'no'"):
@@ -129,11 +149,22 @@ def test_an_epoch_takes_every_slice_once_in_an_order_of_its_own(problem):
     assert len({tuple(order) for order in epochs}) == 3
 
 
-def test_flips_and_places_are_spread_evenly(problem):
-    _, _, origin = pairs_of(problem, grid=8).batch(range(400))
+def test_places_are_spread_evenly_where_all_are_alike(problem):
+    slices = torch.rand(8, 1, 48, 64, generator=torch.Generator().manual_seed(0))
+    pairs = TrainingPairs(slices, problem, crop=32, seed=0, grid=8, device=CPU)
+    _, _, origin = pairs.batch(range(400))
     for axis, room in ((0, 3), (1, 5)):
         counts = np.bincount(origin[:, axis].numpy(), minlength=room)
-        assert len(counts) == room and counts.min() > 0.7 * 400 / room
+        assert len(counts) == room and counts.min() > 0.5 * 400 / room
+
+
+def test_crops_lie_where_the_slice_is_busy(problem):
+    slices = torch.zeros(8, 1, 48, 256)
+    slices[..., 96:128] = torch.rand(8, 1, 48, 32, generator=torch.Generator().manual_seed(0))
+    pairs = TrainingPairs(slices, problem, crop=32, seed=0, grid=1, device=CPU)
+    busy = pairs.batch(range(300))[0].flatten(1).std(dim=1) > 0
+    even = 2 * 32 / (256 - 32)  # of all places, those whose crop touches what is not black
+    assert 1 - (1 - even) ** 3 == pytest.approx(busy.float().mean().item(), abs=0.08)
 
 
 def test_a_model_with_patches_gets_aligned_crops_and_their_place(problem):
