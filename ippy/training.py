@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,60 +16,17 @@ from tqdm import tqdm
 
 from ippy.checkpoints import save_checkpoint
 from ippy.checks import check_batch
-from ippy.device import accelerator, memory_format, on_main, shared
+from ippy.device import accelerator, on_main, shared
 from ippy.interrupts import Stopped, held_back
-from ippy.metrics import psnr
-from ippy.muon import Muon
-from ippy.pairs import TrainingPairs, check_dataset
+from ippy.pairs import check_dataset
 from ippy.problem import InverseProblem
-from ippy.recipes import LOSSES, RECIPES, Recipe, check_recipe
-from ippy.run_state import RunFile, RunState, check_target, run_path
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
+from ippy.recipes import RECIPES, Recipe, check_recipe
+from ippy.run import History, Run
+from ippy.run_state import RunFile, check_target, run_path
 
 __all__ = ["RECIPES", "History", "Recipe", "Stopped", "fit"]
 
-HISTORY_POINTS = 100  # a history holds the mean loss of this many equal blocks of steps
-BLOCKS_PER_CHECK = 5  # blocks between two looks at the validation slices
 SAVE_EVERY = 60.0  # seconds between two saved states, where an epoch takes longer
-AGREE_EVERY = 10  # steps after which several processes ask one another whether to stop
-
-
-@dataclass(frozen=True)
-class History:
-    """What a training run did.
-
-    Attributes:
-        step: The last step of each block.
-        loss: Mean training loss of each block.
-        seconds: Wall-clock time of the steps.
-        images_per_second: Whole slices' worth of pixels that went through the model per second.
-        device: What it ran on: processes where there were several, ``"cuda"``, ``"mps"``, or the
-            CPU with its number of threads, and bf16 where that was used.
-        validation: Step, seconds of training until then, and mean PSNR of the validation slices in
-            dB, twenty times; empty without such slices.
-    """
-
-    step: list[int]
-    loss: list[float]
-    seconds: float
-    images_per_second: float
-    device: str
-    validation: list[tuple[int, float, float]]
-
-
-class _Objective(nn.Module):
-    """The loss of one batch. Accelerate wraps this module, so the model itself stays as it was."""
-
-    def __init__(self, model: nn.Module, loss: nn.Module) -> None:
-        super().__init__()
-        self.model, self.loss = model, loss
-        self.knows_positions = hasattr(model, "patch_size")
-
-    def forward(self, x: Tensor, y: Tensor, origin: Tensor) -> Tensor:
-        where = {"origin": origin} if self.knows_positions else {}
-        return self.loss(self.model(y, **where).float(), x)
 
 
 def fit(
@@ -141,7 +97,7 @@ def fit(
             )
 
     on_main(engine, check)
-    run = _Run(engine, model, dataset, problem, recipe, validation)
+    run = Run(engine, model, dataset, problem, recipe, validation)
     file = None
     if save_to is not None and run.engine.is_main_process:
         file = RunFile(save_to, asdict(recipe), dataset, problem)
@@ -167,134 +123,8 @@ def fit(
     return history
 
 
-class _Run:
-    """A model, its optimiser, and how far they have come."""
-
-    def __init__(
-        self,
-        engine: Accelerator,
-        model: nn.Module,
-        dataset: Dataset[Tensor],
-        problem: InverseProblem,
-        recipe: Recipe,
-        validation: Tensor | None,
-    ) -> None:
-        self.share = recipe.batch_size // engine.num_processes
-        self.engine, self.model, self.recipe = engine, model, recipe
-        model.to(engine.device, memory_format=memory_format(engine.device)).train()
-        optimizer = Muon(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
-        objective = _Objective(model, LOSSES[recipe.loss]())
-        self.objective, self.optimizer = engine.prepare(objective, optimizer)
-        self.pairs = TrainingPairs(
-            dataset,
-            problem,
-            crop=recipe.crop,
-            seed=recipe.seed,
-            grid=getattr(model, "patch_size", 1),
-            device=engine.device,
-        )
-        self.validation, self.checks = None, []
-        if validation is not None:
-            noise = torch.Generator().manual_seed(recipe.seed)
-            self.validation = validation, problem.measure(validation.cpu(), noise)
-        self.slices = len(dataset)
-        self.images_per_step = recipe.batch_size * recipe.crop**2 / math.prod(self.pairs.shape)
-        self.steps_per_point = max(1, recipe.steps // HISTORY_POINTS)
-        self.losses = torch.zeros(recipe.steps, device=engine.device)  # read once in a while only
-        self.done = 0  # steps, by this run and the one that it goes on with
-        self.seconds_before, self.start = 0.0, time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        return self.seconds_before + time.perf_counter() - self.start
-
-    @property
-    def ends_epoch(self) -> bool:
-        """Whether the last step took the last slice of an epoch."""
-        return self.done * self.recipe.batch_size % self.slices < self.recipe.batch_size
-
-    def step(self) -> None:
-        """Take one step; each process makes its own share of the batch."""
-        first = self.done * self.recipe.batch_size + self.engine.process_index * self.share
-        batch = self.pairs.batch(range(first, first + self.share))
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.lr * self.recipe.rate(self.done)
-        loss = self.objective(*batch)
-        self.optimizer.zero_grad()
-        self.engine.backward(loss)
-        self.engine.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
-        self.optimizer.step()
-        self.losses[self.done] = self.engine.reduce(loss.detach(), "mean")
-        self.done += 1
-
-    @torch.no_grad()
-    def check(self) -> None:
-        """Score the validation slices, one by one, with the clock stopped."""
-        start, device = time.perf_counter(), self.engine.device
-        self.model.eval()
-        scores = [
-            psnr(self.model(y[None].to(device)).float().clamp(0, 1), x[None].to(device))
-            for x, y in zip(*self.validation, strict=True)
-        ]
-        self.model.train()
-        self.start += time.perf_counter() - start
-        mean = torch.cat(scores).mean().item()
-        self.checks.append((self.done, round(self.seconds, 1), round(mean, 3)))
-
-    def agree_to_stop(self, signalled: bool) -> bool:
-        """Say whether to stop here, which all processes must do after the same step."""
-        if self.engine.num_processes == 1:
-            return signalled
-        if self.done % AGREE_EVERY and self.done < self.recipe.steps:
-            return False
-        if signalled:
-            self.engine.set_trigger()
-        return bool(self.engine.check_trigger())
-
-    def state(self) -> RunState:
-        return RunState(
-            step=self.done,
-            seconds=self.seconds,
-            losses=self.losses[: self.done].clone(),
-            checks=list(self.checks),
-            model=self.model.state_dict(),
-            optimizer=self.optimizer.state_dict(),
-        )
-
-    def restore(self, state: RunState, path: Path) -> None:
-        """Go on from the state that the file ``path`` held."""
-        try:
-            self.model.load_state_dict(state.model)
-            self.optimizer.load_state_dict(state.optimizer)
-            self.optimizer.optimizer.check_state()
-        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{path} is the state of another model than this {type(self.model).__name__}. "
-                "Give the one that it was started with, or delete the file, and training starts "
-                "from the beginning."
-            ) from error
-        self.losses[: state.step] = state.losses.to(self.losses.device)
-        self.done, self.seconds_before = state.step, state.seconds
-        self.checks = list(state.checks)
-
-    def history(self) -> History:
-        every, steps = self.steps_per_point, self.recipe.steps
-        ends = [*range(every, steps, every), steps]
-        means = [part.mean().item() for part in self.losses.cpu().split(every)]
-        ran_on = self.engine.device.type
-        if ran_on == "cpu":
-            ran_on = f"cpu, threads: {torch.get_num_threads()}"
-        if self.engine.num_processes > 1:
-            ran_on = f"{self.engine.num_processes} processes, {ran_on}"
-        if self.engine.mixed_precision == "bf16":
-            ran_on += ", bf16"
-        rate = steps * self.images_per_step / self.seconds
-        seconds = round(self.seconds, 1)
-        return History(ends, means, seconds, round(rate, 2), ran_on, list(self.checks))
-
-
 def _take_all_steps(
-    run: _Run, file: RunFile | None, signalled: Callable[[], bool] | None, progress: bool
+    run: Run, file: RunFile | None, signalled: Callable[[], bool] | None, progress: bool
 ) -> None:
     """Take the steps that are left; watch the loss, save the state, and stop when asked to."""
     total, first = run.recipe.steps, run.done
@@ -316,9 +146,7 @@ def _take_all_steps(
                 loss = run.losses[: run.done][-run.steps_per_point :].mean().item()
                 rate = (run.done - first) * run.images_per_step / (time.perf_counter() - start)
                 bar.set_postfix_str(f"loss {loss:.2e}, {rate:.1f} images/s")
-            if run.validation is not None and (
-                last or run.done % (BLOCKS_PER_CHECK * run.steps_per_point) == 0
-            ):
+            if run.checks_now:
                 run.check()
             stopping = signalled is not None and run.agree_to_stop(signalled())
             pause = time.perf_counter() - saved_at
@@ -329,7 +157,7 @@ def _take_all_steps(
                 raise Stopped(run.done, total)
 
 
-def _save(run: _Run, file: RunFile) -> None:
+def _save(run: Run, file: RunFile) -> None:
     """Save the state, if it is a good one."""
     _check_losses(run, file)
     state = run.state()
@@ -339,7 +167,7 @@ def _save(run: _Run, file: RunFile) -> None:
     file.save(state)
 
 
-def _check_losses(run: _Run, file: RunFile | None) -> None:
+def _check_losses(run: Run, file: RunFile | None) -> None:
     bad = (~run.losses[: run.done].isfinite()).nonzero()
     if len(bad):
         index = int(bad[0])
@@ -347,7 +175,7 @@ def _check_losses(run: _Run, file: RunFile | None) -> None:
         raise _diverged(run, file, index, f"the loss became {came} at step {index + 1}")
 
 
-def _diverged(run: _Run, file: RunFile | None, index: int, what: str) -> FloatingPointError:
+def _diverged(run: Run, file: RunFile | None, index: int, what: str) -> FloatingPointError:
     rate = run.recipe.lr * run.recipe.rate(index)
     kept = "nothing was saved" if file is None else file.last_good()
     return shared(

@@ -47,14 +47,14 @@ def ended(job):
 
 def begin_alone(tiny, target, monkeypatch):
     """Begin the tiny run in this process, and stop it after step 20."""
-    plain = training._Run.step
+    plain = training.Run.step
 
     def stop_at_20(run):
         plain(run)
         if run.done == 20:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(training._Run, "step", stop_at_20)
+    monkeypatch.setattr(training.Run, "step", stop_at_20)
     with pytest.raises(Stopped):
         tiny.train(target)
     monkeypatch.undo()

@@ -37,14 +37,14 @@ def whole(tiny, tmp_path):
 
 def stop_after(monkeypatch, step, number=signal.SIGINT):
     """Send this process a signal in the middle of a step."""
-    plain = training._Run.step
+    plain = training.Run.step
 
     def raise_then_step(run):
         if run.done == step - 1:
             signal.raise_signal(number)
         plain(run)
 
-    monkeypatch.setattr(training._Run, "step", raise_then_step)
+    monkeypatch.setattr(training.Run, "step", raise_then_step)
 
 
 def weights(model):
@@ -379,8 +379,8 @@ def test_restart_begins_anew(short_recipe, monkeypatch, tmp_path):
         stop_after(patch, 4)
         assert command_line.main(command) == 130
     steps = []
-    plain = training._Run.step
-    monkeypatch.setattr(training._Run, "step", lambda run: (steps.append(run.done), plain(run)))
+    plain = training.Run.step
+    monkeypatch.setattr(training.Run, "step", lambda run: (steps.append(run.done), plain(run)))
     assert command_line.main([*command, "--restart"]) == 0
     assert steps == list(range(6)) and not (tmp_path / "CNN.run.pth").exists()
     with pytest.raises(SystemExit):

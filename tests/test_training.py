@@ -275,7 +275,7 @@ def test_wrong_arguments_are_refused_before_training(
     Path("file").touch()
     Path("damaged").mkdir()
     Path("damaged/manifest.json").write_text("{", encoding="utf-8")
-    monkeypatch.setattr(training._Run, "step", lambda run: pytest.fail("it trained"))
+    monkeypatch.setattr(training.Run, "step", lambda run: pytest.fail("it trained"))
     good = {"model": build("CNN"), "dataset": Blobs(), "problem": problem, "recipe": SHORT}
     with pytest.raises(error, match=says):
         fit(**good | {"device": "cpu", "progress": False} | wrong)
