@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ippy.device import accelerator, get_device
+from ippy.evaluation import PUBLISHED_SLICES, PUBLISHED_TRAINING
 from ippy.models import LABELS, NAMES, build
 from ippy.noise import gaussian_noise
 from ippy.problem import motion_deblurring
@@ -22,12 +23,6 @@ ROUNDS = 3
 PLAIN_SLICES = 16  # slices that the plain loop takes in a round
 FIT_SLICES = 32  # slices' worth of pixels that fit takes in a round
 MATRIX = 2048  # side of the matrices whose product gives the peak
-PUBLISHED_SLICES = 3306
-EPOCHS_AND_BATCH = dict.fromkeys(NAMES, (10, 8)) | {
-    "CNN": (30, 8),
-    "ResCNN": (20, 8),
-    "ViT": (10, 2),
-}
 
 
 def plain_loop(name: str, slices: torch.Tensor, device: torch.device) -> float:
@@ -36,7 +31,7 @@ def plain_loop(name: str, slices: torch.Tensor, device: torch.device) -> float:
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     kernel = motion_deblurring().operator.kernel[None, None].to(device)
     generator = torch.Generator(device).manual_seed(0)
-    batch = EPOCHS_AND_BATCH[name][1]
+    batch = int(PUBLISHED_TRAINING.batch_size[name])
     steps = PLAIN_SLICES // batch
     for step in range(steps + 1):
         if step == 1:  # the first step warms up
@@ -111,7 +106,7 @@ def main(names: list[str]) -> None:
         plain, fast = (statistics.median(column) for column in zip(*rounds, strict=True))
         ratio = statistics.median(b / a for a, b in rounds)
         flop = gflop_per_slice(name)
-        published = EPOCHS_AND_BATCH[name][0] * PUBLISHED_SLICES / plain / 60
+        published = PUBLISHED_TRAINING.epochs[name] * PUBLISHED_SLICES / plain / 60
         ours = RECIPES[name].steps * slices_per_step(name) / fast / 60
         print(
             f"{LABELS[name]:16s} {plain:8.2f} {fast:8.2f} {ratio:5.1f}x {flop:7.1f} "
