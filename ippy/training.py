@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ippy.checkpoints import save_checkpoint
-from ippy.checks import check_batch
+from ippy.checks import check_batch, check_values
 from ippy.device import accelerator, on_main, shared
 from ippy.interrupts import Stopped, held_back
 from ippy.pairs import check_dataset
@@ -87,6 +87,7 @@ def fit(
         _check_arguments(model, dataset, problem, recipe, engine.num_processes)
         if validation is not None:
             check_batch("validation", validation, 1)
+            check_values("validation", validation, span=2, wait=True)
         if record is not None and not callable(record):
             raise TypeError(f"record is a {type(record).__name__}; expected a function, or None")
         if save_to is not None:

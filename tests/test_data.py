@@ -18,7 +18,7 @@ from torchvision.transforms.functional import center_crop, resize
 
 from ippy import data
 from ippy.checkpoints import read_manifest
-from ippy.data import MayoDataset, prepare_mayo
+from ippy.data import MayoDataset, prepare_mayo, validation_slices
 from ippy.slices import read_slice
 
 
@@ -366,3 +366,11 @@ def test_ten_thousand_slices_are_indexed_in_less_than_two_seconds(tmp_path):
     slices = MayoDataset(tmp_path)
     assert time.process_time() - start < 2
     assert len(slices) == 10_000
+
+
+def test_validation_slices_are_of_bodies_that_are_in_no_split():
+    slices = validation_slices()
+    assert slices.shape == (8, 1, 256, 256) and slices.dtype == torch.float32
+    assert slices.min() >= 0 and 0.5 < slices.max() <= 1
+    assert slices.equal(validation_slices()) and not slices.equal(validation_slices(seed=1))
+    assert not any(data.VALIDATION.keys() & patients.keys() for patients in data.PLAN.values())
