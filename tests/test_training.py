@@ -265,7 +265,7 @@ def test_a_recipe_takes_the_numbers_of_numpy_as_those_of_python():
         ({"save_to": "."}, ValueError, "save_to is .* is a folder"),
         ({"save_to": "file/m.pth"}, ValueError, "save_to is .* nothing can be written"),
         ({"save_to": "damaged/m.pth"}, ValueError, "manifest.json is not JSON"),
-        ({"validation": [0]}, TypeError, "validation is a list"),
+        ({"validation": [0]}, TypeError, r"validation is \[0\] of type list"),
         ({"validation": torch.zeros(1, 48, 64)}, ValueError, r"validation has shape \(1, 48, 64\)"),
         ({"validation": 255 * torch.rand(2, 1, 48, 64)}, ValueError, "validation goes .* by 255"),
         ({"record": {}}, TypeError, "record is a dict; expected a function"),
