@@ -20,10 +20,10 @@ from ippy.device import accelerator, on_main
 from ippy.dicom import SEED, TEST_FRACTION, WINDOW, import_dicom, summary
 from ippy.evaluation import evaluate, summarise
 from ippy.features import MISSING_FEATURES, features_available
-from ippy.manifest import amend
+from ippy.manifest import amend, checksums
 from ippy.models import LABELS, NAMES
 from ippy.paths import data_dir
-from ippy.pretraining import TOLD, checkpoint_path, is_finished, pretrain, scores_entry
+from ippy.pretraining import checkpoint_path, is_finished, pretrain, scores_entry
 from ippy.problem import motion_deblurring
 from ippy.run_state import stopped_after
 from ippy.training import RECIPES, Recipe, Stopped
@@ -100,7 +100,8 @@ def parser() -> argparse.ArgumentParser:
         description="Train models for the reference task (motion blur of 9 pixels at 20 degrees, "
         "1 %% noise) with the course's recipes, and write weights/NAME.pth and its record in "
         "weights/manifest.json. A checkpoint is replaced only once its run is finished; Ctrl-C "
-        "saves the run's state. `torchrun --nproc_per_node N -m ippy train ...` shares the work.",
+        "saves the run's state. `torchrun --nproc_per_node N -m ippy train --batch-size N ...` "
+        "shares the work.",
         epilog="Example: python -m ippy train --resume CNN UNet",
     )
     train.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}")
@@ -148,10 +149,9 @@ def parser() -> argparse.ArgumentParser:
     )
     score.add_argument(
         "--record",
-        default=None,
-        metavar="NAME",
-        help="enter each model's scores, and which slices gave them, under NAME in "
-        "weights/manifest.json, as 'real'",
+        action="store_true",
+        help="enter each model's scores, and which slices gave them, in weights/manifest.json, "
+        "where it tells of real slices",
     )
     score.add_argument("--first", type=int, default=None, metavar="N", help="only N slices")
     _add_skip_bad(score)
@@ -283,8 +283,6 @@ def _report_skipped(images: MayoDataset) -> None:
 
 def _evaluate(asked: argparse.Namespace) -> None:
     folder, first = asked.data or data_dir() / "test", asked.first
-    if asked.record in TOLD:
-        raise ValueError(f"--record {asked.record} would replace what training wrote; say 'real'")
     images = MayoDataset(folder, cache_bytes=0, skip_bad=asked.skip_bad)
     _report_skipped(images)
     problem = motion_deblurring()
@@ -295,6 +293,7 @@ def _evaluate(asked: argparse.Namespace) -> None:
             models[name] = load_checkpoint(name)
         except FileNotFoundError as error:
             print(f"Left out {LABELS[name]}: {error}", file=sys.stderr)
+    files = checksums([name for name in models if name in NAMES]) if asked.record else {}
     metrics = ["mse", "psnr", "ssim"]
     if features_available():
         metrics.append("lpips")
@@ -307,13 +306,15 @@ def _evaluate(asked: argparse.Namespace) -> None:
     paths = images.paths[:first]
     print(f"Means over {len(paths)} slices of {folder}")
     print(table.rename(index=LABELS).rename_axis(None).to_string(formatters=formats))
-    if asked.record is not None:
+    if asked.record:
         slices = [path.relative_to(folder).as_posix() for path in paths]
         amend(
             {
-                name: {asked.record: scores_entry(scores, len(slices)) | {"slices": slices}}
-                for name, scores in table.iterrows()
-                if name in NAMES
+                name: {
+                    "sha256": sha256,
+                    "real": scores_entry(table.loc[name], len(slices)) | {"slices": slices},
+                }
+                for name, sha256 in files.items()
             }
         )
 

@@ -177,7 +177,7 @@ def prepare_mayo(
 def validation_slices(seed: int = SEED) -> torch.Tensor:
     """Generate slices of two bodies that are in neither split: (8, 1, 256, 256) in [0, 1].
 
-    Recipes are chosen and runs are followed with these, so that the test slices stay unseen.
+    Runs are followed with these; nothing is trained or tested on them.
 
     Args:
         seed: As for :func:`prepare_mayo`.

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,26 +72,42 @@ def write_recorded(path: Path, content: bytes, entry: Mapping[str, Any]) -> None
         _write(path.parent, before | {key: entry})
 
 
-def amend(entries: Mapping[str, Mapping[str, Any]], folder: str | Path | None = None) -> None:
-    """Tell more of checkpoints that are recorded already, such as their scores on other images.
-
-    Args:
-        entries: Name -> what to add, as JSON values; a part that is there is replaced.
-        folder: The weights folder; the course's ``weights/`` if None.
+def checksums(names: Iterable[str]) -> dict[str, str]:
+    """Return the sha256 that the course's manifest records for each of these checkpoints.
 
     Raises:
-        ValueError: A checkpoint has no entry, or the manifest is damaged. Nothing was written.
+        ValueError: One has no entry, or the manifest is damaged.
+    """
+    recorded = read_manifest()
+    missing = [name for name in names if name not in recorded]
+    if missing:
+        raise ValueError(
+            f"{weights_dir() / MANIFEST} has no entry {missing[0]!r}. "
+            f"{remedy(weights_dir() / f'{missing[0]}.pth')}"
+        )
+    return {name: recorded[name]["sha256"] for name in names}
+
+
+def amend(entries: Mapping[str, Mapping[str, Any]]) -> None:
+    """Tell more of the course's checkpoints, such as their scores on other slices.
+
+    Args:
+        entries: Name -> what to add, as JSON values, and the ``sha256`` of the checkpoint that it
+            belongs to. A part that is there already is replaced.
+
+    Raises:
+        ValueError: A checkpoint was replaced meanwhile, or the manifest is damaged. Nothing was
+            written.
         OSError: The disk is full or the folder can't be written.
     """
-    folder = weights_dir() if folder is None else as_path(folder, "folder")
-    with FileLock(folder / LOCK, timeout=60):
-        recorded = read_manifest(folder)
-        for name in entries:
-            if name not in recorded:
-                path = folder / f"{name}.pth"
-                raise ValueError(f"{folder / MANIFEST} has no entry {name!r}. {remedy(path)}")
+    with FileLock(weights_dir() / LOCK, timeout=60):
+        recorded = read_manifest()
+        for name, entry in entries.items():
+            if recorded.get(name, {}).get("sha256") != entry["sha256"]:
+                path = weights_dir() / f"{name}.pth"
+                raise ValueError(f"{path} was replaced meanwhile; do the same once more")
         more = {name: {**recorded[name], **entry} for name, entry in entries.items()}
-        _write(folder, recorded | more)
+        _write(weights_dir(), recorded | more)
 
 
 def name_of(path: Path) -> str:

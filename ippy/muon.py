@@ -9,8 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ippy.checks import check_integer
+
 MOMENTUM = 0.95
-ITERATIONS = 5
+BETAS, EPS = (0.9, 0.95), 1e-10  # AdamW's
+TURNS, RESTART = 5, 2
 # The quintic that lifts small singular values fastest (Jordan et al., 2024): after five turns those
 # above about 0.003 are between 0.7 and 1.2.
 QUINTIC = (3.4445, -4.7750, 2.0315)
@@ -21,8 +24,9 @@ def orthogonalise(update: Tensor) -> Tensor:
 
     Each Newton-Schulz turn maps :math:`X` to :math:`(a + b A + c A^2) X` with :math:`A = X X^T`.
     Every factor is a polynomial of the first :math:`A`, so the turns are taken on that small square
-    matrix and the wide :math:`X` is multiplied once, at the end. It is done in float32: bfloat16,
-    in which other implementations iterate, is emulated by most CPUs.
+    matrix, and the wide :math:`X` is multiplied only at the end, and once on the way, lest the
+    rounding of :math:`A` grow through all turns (Zhang et al., Gram Newton-Schulz, 2026). It is
+    done in float32: bfloat16, in which others iterate, is emulated by most CPUs.
 
     Args:
         update: (M, N), or a convolution's (M, C, h, w), which is taken as (M, C * h * w).
@@ -31,16 +35,18 @@ def orthogonalise(update: Tensor) -> Tensor:
         The same shape, float32.
     """
     x = update.flatten(1).float()
-    x = x.T if len(x) > x.shape[1] else x  # (m, n), m <= n
+    tall = len(x) > x.shape[1]
+    x = x.T if tall else x  # (m, n), m <= n
     x = x / x.norm().clamp_min(1e-12)
     a, b, c = QUINTIC
-    gram = x @ x.T  # (m, m)
-    factor = identity = torch.eye(len(x), device=x.device)
-    for _ in range(ITERATIONS):
-        turn = a * identity + b * gram + c * gram @ gram  # (m, m)
-        factor, gram = turn @ factor, turn @ gram @ turn  # (m, m) both
-    x = factor @ x
-    return (x if len(update) <= update[0].numel() else x.T).reshape(update.shape)
+    identity = torch.eye(len(x), device=x.device)
+    for turns in (RESTART, TURNS - RESTART):
+        factor, gram = identity, x @ x.T  # (m, m) both
+        for _ in range(turns):
+            turn = a * identity + b * gram + c * gram @ gram  # (m, m)
+            factor, gram = turn @ factor, turn @ gram @ turn
+        x = factor @ x  # (m, n)
+    return (x.T if tall else x).reshape(update.shape)
 
 
 def is_matrix(weight: Tensor) -> bool:
@@ -62,8 +68,6 @@ class Muon(Optimizer):
         params: Weights to train.
         lr: Learning rate.
         weight_decay: Decoupled weight decay, as a fraction of the rate.
-        betas: AdamW's decay rates.
-        eps: AdamW's guard against a division by zero.
     """
 
     def __init__(
@@ -72,11 +76,8 @@ class Muon(Optimizer):
         *,
         lr: float,
         weight_decay: float = 0.0,
-        betas: tuple[float, float] = (0.9, 0.95),
-        eps: float = 1e-10,
     ) -> None:
-        defaults = {"lr": lr, "weight_decay": weight_decay, "betas": betas, "eps": eps}
-        super().__init__(params, defaults)
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
@@ -95,7 +96,7 @@ class Muon(Optimizer):
                     continue
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 move = self._muon if is_matrix(weight) else self._adamw
-                weight.sub_(move(weight, group), alpha=group["lr"])
+                weight.sub_(move(weight), alpha=group["lr"])
         return loss
 
     def check_state(self) -> None:
@@ -103,15 +104,18 @@ class Muon(Optimizer):
 
         Raises:
             KeyError: A weight's state lacks a part.
+            TypeError: The number of its steps is no integer.
             ValueError: A part has another shape than its weight.
         """
         for weight, state in self.state.items():
+            if not is_matrix(weight):
+                check_integer("step", state["step"], least=1)
             for part in ("momentum",) if is_matrix(weight) else ("mean", "square"):
                 if state[part].shape != weight.shape:
                     came, expected = tuple(state[part].shape), tuple(weight.shape)
                     raise ValueError(f"{part} has shape {came}; expected {expected}")
 
-    def _muon(self, weight: Tensor, group: dict) -> Tensor:
+    def _muon(self, weight: Tensor) -> Tensor:
         state, grad = self.state[weight], weight.grad
         if not state:
             state["momentum"] = torch.zeros_like(weight)
@@ -120,14 +124,14 @@ class Muon(Optimizer):
         sides = len(weight), weight[0].numel()
         return orthogonalise(ahead).mul_(0.2 * math.sqrt(max(sides)))
 
-    def _adamw(self, weight: Tensor, group: dict) -> Tensor:
+    def _adamw(self, weight: Tensor) -> Tensor:
         state, grad = self.state[weight], weight.grad
         if not state:
             state["step"] = 0
             state["mean"], state["square"] = torch.zeros_like(weight), torch.zeros_like(weight)
         state["step"] += 1
-        (beta1, beta2), step = group["betas"], state["step"]
+        (beta1, beta2), step = BETAS, state["step"]
         mean = state["mean"].lerp_(grad, 1 - beta1)
         square = state["square"].lerp_(grad * grad, 1 - beta2)
-        scale = (square / (1 - beta2**step)).sqrt_().add_(group["eps"])
+        scale = (square / (1 - beta2**step)).sqrt_().add_(EPS)
         return mean / scale / (1 - beta1**step)

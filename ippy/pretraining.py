@@ -22,9 +22,6 @@ from ippy.recipes import check_recipe
 from ippy.run_state import run_path
 from ippy.training import RECIPES, History, Recipe, fit
 
-# What training itself enters in the manifest; scores on other slices go beside it.
-TOLD = ("class", "parameters", "sha256", "recipe", "history", "arguments", "data", "test")
-
 
 def pretrain(
     name: str,

@@ -21,7 +21,8 @@ class Recipe:
 
     Attributes:
         steps: Number of optimiser steps.
-        batch_size: Slices per step, one crop from each; processes share them.
+        batch_size: Slices per step, one crop from each; a multiple of the number of processes,
+            which share them.
         crop: Side of the random crops, in pixels, a multiple of 8.
         lr: Peak learning rate of :class:`~ippy.muon.Muon`; it warms up, then falls to zero along a
             cosine.
@@ -83,8 +84,8 @@ def check_recipe(recipe: Any) -> None:
         )
 
 
-# What won in benchmarks/RECIPES.md. The two small networks, which can't fit everything, do better
-# with the loss that PSNR is made of.
+# What won in benchmarks/RECIPES.md. The two small networks can't restore everything, and do better
+# with the loss that PSNR is made of; the ViT was tried with that one only.
 RECIPES = {
     "CNN": Recipe(steps=10_000, lr=4e-3, loss="mse"),
     "ResCNN": Recipe(steps=10_000, lr=4e-3, loss="mse"),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 HISTORY_POINTS = 100  # a history holds the mean loss of this many equal blocks of steps
-BLOCKS_PER_CHECK = 5  # blocks between two looks at the validation slices
+BLOCKS_PER_LOOK = 5  # blocks between two looks at the validation slices
 AGREE_EVERY = 10  # steps after which several processes ask one another whether to stop
 
 
@@ -35,12 +35,12 @@ class History:
     Attributes:
         step: The last step of each block.
         loss: Mean training loss of each block.
-        seconds: Wall-clock time of the steps.
+        seconds: Wall-clock time of the loop, without the looks at the validation slices.
         images_per_second: Whole slices' worth of pixels that went through the model per second.
         device: What it ran on: processes where there were several, ``"cuda"``, ``"mps"``, or the
             CPU with its number of threads, and bf16 where that was used.
-        validation: Step, seconds of training until then, and mean PSNR of the validation slices in
-            dB, twenty times; empty without such slices.
+        validation: Step, seconds until then, and mean PSNR of the validation slices in dB, after
+            every fifth block and the last step; empty without such slices.
     """
 
     step: list[int]
@@ -100,10 +100,10 @@ class Run:
             grid=getattr(model, "patch_size", 1),
             device=engine.device,
         )
-        self.validation, self.checks = None, []
+        self.followed, self.validation = None, []
         if validation is not None:
-            noise = torch.Generator().manual_seed(recipe.seed)
-            self.validation = validation, problem.measure(validation.cpu(), noise)
+            x, noise = validation.float().cpu(), torch.Generator().manual_seed(recipe.seed)
+            self.followed = x, problem.measure(x, noise)
         self.slices = len(dataset)
         self.images_per_step = recipe.batch_size * recipe.crop**2 / math.prod(self.pairs.shape)
         self.steps_per_point = max(1, recipe.steps // HISTORY_POINTS)
@@ -136,24 +136,24 @@ class Run:
         self.done += 1
 
     @property
-    def checks_now(self) -> bool:
+    def validates_now(self) -> bool:
         """Whether it is time to look at the validation slices, if there are any."""
-        due = self.done % (BLOCKS_PER_CHECK * self.steps_per_point) == 0
-        return self.validation is not None and (due or self.done == self.recipe.steps)
+        due = self.done % (BLOCKS_PER_LOOK * self.steps_per_point) == 0
+        return self.followed is not None and (due or self.done == self.recipe.steps)
 
     @torch.no_grad()
-    def check(self) -> None:
+    def validate(self) -> None:
         """Score the validation slices, one by one, with the clock stopped."""
         start, device = time.perf_counter(), self.engine.device
         self.model.eval()
         scores = [
             psnr(self.model(y[None].to(device)).float().clamp(0, 1), x[None].to(device))
-            for x, y in zip(*self.validation, strict=True)
+            for x, y in zip(*self.followed, strict=True)
         ]
         self.model.train()
         self.start += time.perf_counter() - start
         mean = torch.cat(scores).mean().item()
-        self.checks.append((self.done, round(self.seconds, 1), round(mean, 3)))
+        self.validation.append((self.done, round(self.seconds, 1), round(mean, 3)))
 
     def agree_to_stop(self, signalled: bool) -> bool:
         """Say whether to stop here, which all processes must do after the same step."""
@@ -171,7 +171,7 @@ class Run:
             step=self.done,
             seconds=self.seconds,
             losses=self.losses[: self.done].clone(),
-            checks=list(self.checks),
+            validation=list(self.validation),
             model=self.model.state_dict(),
             optimizer=self.optimizer.state_dict(),
         )
@@ -190,7 +190,7 @@ class Run:
             ) from error
         self.losses[: state.step] = state.losses.to(self.losses.device)
         self.done, self.seconds_before = state.step, state.seconds
-        self.checks = list(state.checks)
+        self.validation = list(state.validation)
 
     def history(self) -> History:
         """Return what was done, all steps taken."""
@@ -206,4 +206,4 @@ class Run:
             ran_on += ", bf16"
         rate = steps * self.images_per_step / self.seconds
         seconds = round(self.seconds, 1)
-        return History(ends, means, seconds, round(rate, 2), ran_on, list(self.checks))
+        return History(ends, means, seconds, round(rate, 2), ran_on, list(self.validation))

@@ -80,7 +80,7 @@ class RunState:
         step: Number of finished steps.
         seconds: Time spent on them.
         losses: The loss of each, (step,).
-        checks: Step, seconds and PSNR (dB) of each look at the validation slices.
+        validation: Step, seconds and PSNR (dB) of each look at the validation slices.
         model: State dict of the model.
         optimizer: State dict of the optimiser.
     """
@@ -88,7 +88,7 @@ class RunState:
     step: int
     seconds: float
     losses: Tensor
-    checks: list[tuple[int, float, float]]
+    validation: list[tuple[int, float, float]]
     model: Mapping[str, Tensor]
     optimizer: Mapping[str, Any]
 
@@ -217,7 +217,7 @@ def _check_state(state: RunState, steps: int) -> None:
     """Raise an exception of any kind if the parts of a state don't agree."""
     check_integer("step", state.step, least=1, most=steps)
     check_number("seconds", state.seconds, least=0, most=float("inf"))
-    for step, seconds, score in state.checks:
+    for step, seconds, score in state.validation:
         check_integer("step", step, least=1, most=state.step)
         check_number("seconds", seconds, least=0, most=state.seconds + 1)
         check_number("score", score, least=-float("inf"), most=float("inf"))

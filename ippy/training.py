@@ -22,7 +22,7 @@ from ippy.pairs import check_dataset
 from ippy.problem import InverseProblem
 from ippy.recipes import RECIPES, Recipe, check_recipe
 from ippy.run import History, Run
-from ippy.run_state import RunFile, check_target, run_path
+from ippy.run_state import RunFile, RunState, check_target, run_path
 
 __all__ = ["RECIPES", "History", "Recipe", "Stopped", "fit"]
 
@@ -86,7 +86,7 @@ def fit(
     def check() -> None:
         _check_arguments(model, dataset, problem, recipe, engine.num_processes)
         if validation is not None:
-            check_batch("validation", validation, 1)
+            check_batch("validation", validation, 1, min_size=8)
             check_values("validation", validation, span=2, wait=True)
         if record is not None and not callable(record):
             raise TypeError(f"record is a {type(record).__name__}; expected a function, or None")
@@ -129,7 +129,7 @@ def _take_all_steps(
 ) -> None:
     """Take the steps that are left; watch the loss, save the state, and stop when asked to."""
     total, first = run.recipe.steps, run.done
-    saved_at = start = time.perf_counter()
+    saved_at, seconds_before = time.perf_counter(), run.seconds
     shown = progress and run.engine.is_main_process
     with tqdm(total=total, initial=first, unit="step", disable=not shown) as bar:
         while run.done < total:
@@ -145,10 +145,11 @@ def _take_all_steps(
             if last or run.done % run.steps_per_point == 0:
                 _check_losses(run, file)
                 loss = run.losses[: run.done][-run.steps_per_point :].mean().item()
-                rate = (run.done - first) * run.images_per_step / (time.perf_counter() - start)
+                rate = (run.done - first) * run.images_per_step / (run.seconds - seconds_before)
                 bar.set_postfix_str(f"loss {loss:.2e}, {rate:.1f} images/s")
-            if run.checks_now:
-                run.check()
+            if run.validates_now:
+                _check_weights(run, file)
+                run.validate()
             stopping = signalled is not None and run.agree_to_stop(signalled())
             pause = time.perf_counter() - saved_at
             if file is not None and (last or stopping or run.ends_epoch or pause > SAVE_EVERY):
@@ -161,11 +162,16 @@ def _take_all_steps(
 def _save(run: Run, file: RunFile) -> None:
     """Save the state, if it is a good one."""
     _check_losses(run, file)
+    file.save(_check_weights(run, file))
+
+
+def _check_weights(run: Run, file: RunFile | None) -> RunState:
+    """Return the state, if the weights are finite and the optimiser's moments too."""
     state = run.state()
     if not state.is_finite():
         what = f"the weights were no longer finite after step {run.done}"
         raise _diverged(run, file, run.done - 1, what)
-    file.save(state)
+    return state
 
 
 def _check_losses(run: Run, file: RunFile | None) -> None:

@@ -167,7 +167,7 @@ def test_evaluate_command_records_scores_beside_what_training_wrote(
     monkeypatch.setattr(command_line, "features_available", lambda: False)
     monkeypatch.setattr(manifest, "weights_dir", lambda: tmp_path)
     monkeypatch.setattr(command_line, "load_checkpoint", lambda name: Brighter())
-    command = ["evaluate", "--data", str(folder), "--record", "real"]
+    command = ["evaluate", "--data", str(folder), "--record"]
     assert command_line.main(command) == 2
     assert "has no entry 'CNN'" in capsys.readouterr().err
 
@@ -180,8 +180,9 @@ def test_evaluate_command_records_scores_beside_what_training_wrote(
         assert entry["real"]["images"] == 3 and 5 < entry["real"]["psnr"] < 60
         assert entry["real"]["slices"] == ["P/0.png", "P/1.png", "P/2.png"]
 
-    assert command_line.main([*command[:-1], "test"]) == 2
-    assert "would replace what training wrote" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"CNN\.pth was replaced meanwhile"):
+        manifest.amend({"CNN": {"sha256": "another", "real": {}}})
+    assert json.loads((tmp_path / "manifest.json").read_text("utf-8"))["CNN"]["real"]["images"] == 3
 
 
 @pytest.fixture

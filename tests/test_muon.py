@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ippy.models import NAMES, build
 from ippy.muon import Muon, is_matrix, orthogonalise
@@ -50,7 +50,43 @@ def test_what_is_no_matrix_moves_as_adamw_moves_it():
     torch.testing.assert_close(ours, theirs)
 
 
-def test_the_length_of_a_step_is_the_learning_rate():
+def test_rounding_in_the_small_matrices_does_not_grow(monkeypatch):
+    """As on a GPU that multiplies with the 10 bits of TF32."""
+
+    def rounded(x):
+        mantissa, exponent = torch.frexp(x)
+        return torch.ldexp((mantissa * 2**11).round() / 2**11, exponent)
+
+    plain = Tensor.__matmul__
+    U, _, Vh = torch.linalg.svd(torch.randn(64, 576, generator=torch.Generator().manual_seed(0)))
+    update = U * torch.logspace(0, -6, 64) @ Vh[:64]
+    monkeypatch.setattr(Tensor, "__matmul__", lambda a, b: plain(rounded(a), rounded(b)))
+    result = orthogonalise(update)
+    monkeypatch.undo()
+    assert torch.linalg.svdvals(result).max() < 1.25
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
+def test_a_matrix_moves_as_the_reference_moves_it():
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(24, 40, generator=generator)
+    ours, theirs = (nn.Parameter(start.clone()) for _ in range(2))
+    settings = {"lr": 1e-2, "weight_decay": 0.1}
+    reference = torch.optim.Muon(
+        [theirs], momentum=0.95, nesterov=True, adjust_lr_fn="match_rms_adamw", **settings
+    )
+    optimizers = Muon([ours], **settings), reference
+    for _ in range(5):
+        gradient = torch.randn(24, 40, generator=generator)
+        for weight, optimizer in zip((ours, theirs), optimizers, strict=True):
+            weight.grad = gradient.clone()
+            optimizer.step()
+    moves = [(weight.detach() - start).flatten() for weight in (ours, theirs)]
+    assert torch.cosine_similarity(*moves, dim=0) > 0.999
+    assert (moves[0].norm() / moves[1].norm()).item() == pytest.approx(1, abs=0.02)
+
+
+def test_the_length_of_a_step_is_a_fifth_of_the_learning_rate():
     weight = nn.Parameter(torch.zeros(8, 32))
     weight.grad = torch.randn(8, 32, generator=torch.Generator().manual_seed(0))
     Muon([weight], lr=1e-2).step()

@@ -54,6 +54,10 @@ def weights(model):
 def assert_same(came, expected):
     (model, history), (model_expected, history_expected) = came, expected
     assert history.loss == history_expected.loss and history.step == history_expected.step
+    looks, expected_looks = (
+        [look[::2] for look in h.validation] for h in (history, history_expected)
+    )
+    assert looks == expected_looks and len(looks) == 12  # step and PSNR
     assert weights(model).equal(weights(model_expected))
 
 
@@ -191,8 +195,8 @@ def test_a_damaged_state_is_refused_and_nothing_in_it_runs(
         {"step": "20"},
         {"losses": torch.zeros(19)},
         {"losses": torch.full((20,), torch.nan)},
-        {"checks": [(21, 0.0, 30.0)]},
-        {"checks": [(20, 0.0, "30")]},
+        {"validation": [(21, 0.0, 30.0)]},
+        {"validation": [(20, 0.0, "30")]},
         {"model": torch.zeros(3)},
         {"optimizer": {}},
         {"seconds": None},
@@ -208,15 +212,17 @@ def test_a_state_whose_parts_disagree_is_refused(tiny, stopped, change):
         tiny.train(stopped, resume=True)
 
 
-@pytest.mark.parametrize("part", ["param_groups", "square", "shape"])
+@pytest.mark.parametrize("part", ["param_groups", "momentum", "square", "step", "shape"])
 def test_an_optimiser_of_another_model_is_refused(tiny, stopped, part):
     content = torch.load(run_path(stopped))
     optimizer = content["state"]["optimizer"]
     match part:
         case "param_groups":
             del optimizer["param_groups"]
-        case "square":
-            del optimizer["state"][0]["square"]
+        case "momentum":
+            del optimizer["state"][2]["momentum"]  # of the second convolution
+        case "square" | "step":
+            del optimizer["state"][0][part]
         case "shape":
             optimizer["state"][0]["mean"] = torch.zeros(2)
     torch.save(content, run_path(stopped))
@@ -298,13 +304,15 @@ def test_a_diverging_run_names_the_step_the_rate_and_what_is_left(
         fit(Exploding(1), *rest, **options)
 
 
-def test_weights_that_are_not_finite_are_never_saved(tiny, tmp_path):
-    with pytest.raises(FloatingPointError, match="no longer finite after step 33"):
+@pytest.mark.parametrize(("step", "saved", "followed"), [(33, 30, False), (35, 33, True)])
+def test_weights_that_are_not_finite_are_never_saved(tiny, tmp_path, step, saved, followed):
+    _, slices, *rest = tiny.parts()
+    with pytest.raises(FloatingPointError, match=f"no longer finite after step {step}"):
         fit(
-            Exploding(33, gradient_only=True), *tiny.parts()[1:],
-            device=CPU, save_to=tmp_path / "m.pth", progress=False,
+            Exploding(step, gradient_only=True), slices, *rest, device=CPU,
+            validation=slices[:2] if followed else None, save_to=tmp_path / "m.pth", progress=False,
         )  # fmt: skip
-    assert torch.load(run_path(tmp_path / "m.pth"), weights_only=True)["state"]["step"] == 30
+    assert torch.load(run_path(tmp_path / "m.pth"), weights_only=True)["state"]["step"] == saved
 
 
 FULL_DISK = """

@@ -267,6 +267,7 @@ def test_a_recipe_takes_the_numbers_of_numpy_as_those_of_python():
         ({"save_to": "damaged/m.pth"}, ValueError, "manifest.json is not JSON"),
         ({"validation": [0]}, TypeError, r"validation is \[0\] of type list"),
         ({"validation": torch.zeros(1, 48, 64)}, ValueError, r"validation has shape \(1, 48, 64\)"),
+        ({"validation": torch.zeros(1, 1, 4, 64)}, ValueError, "validation is 4x64 pixels"),
         ({"validation": 255 * torch.rand(2, 1, 48, 64)}, ValueError, "validation goes .* by 255"),
         ({"record": {}}, TypeError, "record is a dict; expected a function"),
     ],

@@ -24,7 +24,13 @@ def parts():
     """Return a fresh model, the slices, the problem and the recipe."""
     random = torch.Generator().manual_seed(0)
     slices = torch.rand(12, 1, 24, 32, generator=random)
-    model = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 3, padding=1))
+    model = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(8, 1, 3, padding=1),
+    )
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(0.1 * torch.randn(parameter.shape, generator=random))
@@ -36,7 +42,13 @@ def train(target, **options):
     """Train, or go on, and return the model and the history."""
     model, *rest = parts()
     history = fit(
-        model, *rest, device=torch.device("cpu"), save_to=target, progress=False, **options
+        model,
+        *rest,
+        device=torch.device("cpu"),
+        validation=rest[0][:2],
+        save_to=target,
+        progress=False,
+        **options,
     )
     return model, history
 
