@@ -251,7 +251,8 @@ def test_a_slice_that_goes_bad_in_the_middle_costs_no_step(tiny, whole, tmp_path
     model, slices, *rest = tiny.parts()
     with pytest.raises(ValueError, match=r"5\.png is damaged") as error:
         fit(
-            model, GoingBad(slices, 90), *rest, device=CPU, save_to=target, progress=False
+            model, GoingBad(slices, 90), *rest, device=CPU,
+            validation=slices[:2], save_to=target, progress=False,
         )  # fmt: skip
     done = torch.load(run_path(target))["state"]["step"]
     assert done % 3 and 15 < done < 60  # not the end of an epoch, when it is saved anyway
