@@ -21,7 +21,7 @@ from ippy.training import RECIPES, fit
 
 ROUNDS = 3
 PLAIN_SLICES = 16  # slices that the plain loop takes in a round
-FIT_SLICES = 32  # slices' worth of pixels that fit takes in a round
+FIT_SLICES = 16  # slices' worth of pixels that fit takes in a round
 MATRIX = {"cpu": 2048, "mps": 4096, "cuda": 8192}  # sides of matrices whose product is the peak
 
 
