@@ -89,9 +89,8 @@ def main(names: list[str]) -> None:
     dtype = torch.bfloat16 if accelerator(device).mixed_precision == "bf16" else torch.float32
     slices = torch.rand(8, 1, 256, 256, generator=torch.Generator().manual_seed(0))
     summit = peak(dtype, device)
-    print(
-        f"{device.type}, {torch.get_num_threads()} threads, {dtype}: {summit:.0f} GFLOP/s at most"
-    )
+    where = f"{device.type}, {torch.get_num_threads()} threads, {dtype}"
+    print(f"{where}: matrix products reach {summit:.0f} GFLOP/s")
     print(
         f"{'':16s} {'slices per second':^24s} {'GFLOP':>7s} {'of the':>7s} "
         f"{'whole training, minutes':^26s}"
