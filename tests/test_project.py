@@ -11,9 +11,9 @@ import pytest
 
 LAYERS = [
     "paths", "files", "checks", "device", "interrupts", "muon", "operators", "noise", "problem",
-    "phantoms", "slices", "data", "dicom", "models", "classical", "features", "losses", "metrics", "tiling",
-    "manifest", "checkpoints", "pairs", "recipes", "run_state", "run", "training", "evaluation",
-    "pretraining", "plotting", "interactive", "quiz", "exercises", "__main__",
+    "phantoms", "slices", "data", "dicom", "models", "classical", "features", "losses", "metrics",
+    "tiling", "manifest", "checkpoints", "pairs", "recipes", "run_state", "run", "training",
+    "evaluation", "pretraining", "plotting", "interactive", "quiz", "exercises", "__main__",
 ]  # fmt: skip
 
 
