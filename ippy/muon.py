@@ -11,7 +11,8 @@ from torch.optim import Optimizer
 
 from ippy.checks import check_integer
 
-MOMENTUM = 0.95
+MOMENTUM = 0.9
+STEP = 0.2  # how far a weight moves, in learning rates: as a root mean square, or at the most
 BETAS, EPS = (0.9, 0.95), 1e-10  # AdamW's
 TURNS, RESTART = 5, 2
 # The quintic that lifts small singular values fastest (Jordan et al., 2024): after five turns those
@@ -42,9 +43,11 @@ def orthogonalise(update: Tensor) -> Tensor:
     identity = torch.eye(len(x), device=x.device)
     for turns in (RESTART, TURNS - RESTART):
         factor, gram = identity, x @ x.T  # (m, m) both
-        for _ in range(turns):
+        for left in reversed(range(turns)):
             turn = a * identity + b * gram + c * gram @ gram  # (m, m)
-            factor, gram = turn @ factor, turn @ gram @ turn
+            factor = turn @ factor
+            if left:
+                gram = turn @ gram @ turn
         x = factor @ x  # (m, n)
     return (x.T if tall else x).reshape(update.shape)
 
@@ -55,12 +58,14 @@ def is_matrix(weight: Tensor) -> bool:
 
 
 class Muon(Optimizer):
-    r"""Muon for the weights that are matrices, AdamW for the others, at one learning rate.
+    r"""Muon for the weights that are matrices, AdamW for the others.
 
-    A matrix moves by ``0.2 * sqrt(max(M, N))`` times the rate along its orthogonalised momentum, a
-    step as long as AdamW's own (Liu et al., Muon is scalable for LLM training, 2025). First and
-    last layers of one channel, biases, norms and positions are left to AdamW (Loshchilov and
-    Hutter, Decoupled weight decay regularization, ICLR 2019).
+    A matrix moves by ``0.2 * sqrt(max(M, N))`` times the rate along its orthogonalised momentum: by
+    0.2 times the rate in the root mean square of its entries, as AdamW's steps often are (Liu et
+    al., Muon is scalable for LLM training, 2025). First and last layers of one channel, biases,
+    norms and positions are left to AdamW (Loshchilov and Hutter, Decoupled weight decay
+    regularization, ICLR 2019), at 0.2 times the rate too: at the whole rate, biases run ahead of
+    the weights, and channels fall silent behind their ReLUs for good.
 
     Jordan et al., Muon: an optimizer for hidden layers in neural networks, 2024.
 
@@ -96,7 +101,7 @@ class Muon(Optimizer):
                     continue
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 move = self._muon if is_matrix(weight) else self._adamw
-                weight.sub_(move(weight), alpha=group["lr"])
+                weight.sub_(move(weight), alpha=STEP * group["lr"])
         return loss
 
     def check_state(self) -> None:
@@ -122,7 +127,7 @@ class Muon(Optimizer):
         momentum = state["momentum"].lerp_(grad, 1 - MOMENTUM)
         ahead = grad.lerp(momentum, MOMENTUM)  # Nesterov's look ahead
         sides = len(weight), weight[0].numel()
-        return orthogonalise(ahead).mul_(0.2 * math.sqrt(max(sides)))
+        return orthogonalise(ahead).mul_(math.sqrt(max(sides)))
 
     def _adamw(self, weight: Tensor) -> Tensor:
         state, grad = self.state[weight], weight.grad

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from ippy.models import NAMES, build
-from ippy.muon import Muon, is_matrix, orthogonalise
+from ippy.muon import MOMENTUM, Muon, is_matrix, orthogonalise
 
 
 @pytest.mark.parametrize("shape", [(6, 20), (20, 6), (16, 8, 3, 3), (64, 8, 2, 2), (5, 5)])
@@ -36,12 +36,11 @@ def test_an_update_of_zeros_stays_zero():
     assert orthogonalise(torch.zeros(4, 9)).equal(torch.zeros(4, 9))
 
 
-def test_what_is_no_matrix_moves_as_adamw_moves_it():
+def test_what_is_no_matrix_moves_as_adamw_moves_it_at_a_fifth_of_the_rate():
     ours, theirs = (nn.Parameter(torch.linspace(-1, 1, 7)) for _ in range(2))
-    settings = {"lr": 1e-2, "weight_decay": 0.1}
     optimizers = (
-        Muon([ours], **settings),
-        torch.optim.AdamW([theirs], betas=(0.9, 0.95), eps=1e-10, **settings),
+        Muon([ours], lr=1e-2, weight_decay=0.1),
+        torch.optim.AdamW([theirs], lr=2e-3, weight_decay=0.5, betas=(0.9, 0.95), eps=1e-10),
     )
     for step in range(5):
         for weight, optimizer in zip((ours, theirs), optimizers, strict=True):
@@ -73,7 +72,7 @@ def test_a_matrix_moves_as_the_reference_moves_it():
     ours, theirs = (nn.Parameter(start.clone()) for _ in range(2))
     settings = {"lr": 1e-2, "weight_decay": 0.1}
     reference = torch.optim.Muon(
-        [theirs], momentum=0.95, nesterov=True, adjust_lr_fn="match_rms_adamw", **settings
+        [theirs], momentum=MOMENTUM, nesterov=True, adjust_lr_fn="match_rms_adamw", **settings
     )
     optimizers = Muon([ours], **settings), reference
     for _ in range(5):
