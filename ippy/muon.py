@@ -64,8 +64,8 @@ class Muon(Optimizer):
     0.2 times the rate in the root mean square of its entries, as AdamW's steps often are (Liu et
     al., Muon is scalable for LLM training, 2025). First and last layers of one channel, biases,
     norms and positions are left to AdamW (Loshchilov and Hutter, Decoupled weight decay
-    regularization, ICLR 2019), at 0.2 times the rate too: at the whole rate, biases run ahead of
-    the weights, and channels fall silent behind their ReLUs for good.
+    regularization, ICLR 2019), at 0.2 times the rate too, so that biases don't run ahead of the
+    weights and fewer channels fall silent behind their ReLUs.
 
     Jordan et al., Muon: an optimizer for hidden layers in neural networks, 2024.
 
