@@ -194,6 +194,16 @@ def stepped_first(model: Any, optimizer: Any, loss: Any, x: Tensor, y: Tensor) -
         return loss(model(y), x).item()
 
 
+def switched_too_late(model: Any, optimizer: Any, loss: Any, x: Tensor, y: Tensor) -> float:
+    value = step(train=False)(model, optimizer, loss, x, y)
+    model.train()
+    return value
+
+
+def detached(model: Any, optimizer: Any, loss: Any, x: Tensor, y: Tensor) -> Tensor:
+    return step(number=False)(model, optimizer, loss, x, y).detach()
+
+
 def passing(
     *,
     low: bool = False,
@@ -279,6 +289,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("training-step", step(train=False), "evaluation mode"),
     ("training-step", step(number=False), "graph"),
     ("training-step", stepped_first, "after the step"),
+    ("training-step", switched_too_late, "evaluation mode"),
+    ("training-step", detached, "a tensor"),
     ("high-pass", passing(low=True), "turned round"),
     ("high-pass", passing(norm="backward"), "orthonormal"),
     ("high-pass", passing(shifted=True), "fftshift"),

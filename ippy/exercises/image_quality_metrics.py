@@ -206,8 +206,8 @@ EXERCISES = (
             "What is the mean square of a number that is evenly spread over [-Δ/2, Δ/2]?",
             "Integrate e² over that range and divide by its length. Then PSNR, with data range 1.",
         ),
-        why="This is the best score that any method can get on 8-bit references. A PSNR near 59 dB "
-        "says nothing but that the files were rounded.",
+        why="The exact slice itself scores no more than this against its 8-bit copy. Differences "
+        "between methods near 59 dB are about rounding, not about restoration.",
         judge=number(
             10 * math.log10(12 * 255**2),
             tolerance=0.05,

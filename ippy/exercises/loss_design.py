@@ -136,8 +136,9 @@ EXERCISES = (
             "Boolean indexing, `spectrum[..., mask]`, keeps the coefficients that count. Then the "
             "modulus, then the mean.",
         ),
-        why="Fine detail carries little energy, so MSE hardly notices when it is missing. This "
-        "term looks at nothing else; alone it would not notice a wrong brightness.",
+        why="Fine detail carries little of an image's energy, though after a blur most of the "
+        "error sits there. This term looks at nothing else; alone it would not notice a wrong "
+        "brightness.",
         judge=judge_high_pass,
     ),
     Exercise(

@@ -107,8 +107,8 @@ EXERCISES = (
             "The standard error of a mean of n independent numbers is their standard deviation "
             "(with n - 1) divided by √n.",
         ),
-        why="Slices differ by several dB, the models' gains by tenths. Pairing removes what both "
-        "models share, so the same 32 slices tell far more.",
+        why="Slices differ by several dB, the gains on them by less. Pairing removes what both "
+        "models share, so the same slices tell far more.",
         judge=judge_standard_error,
     ),
     Exercise(

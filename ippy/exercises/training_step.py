@@ -54,6 +54,8 @@ def judge_training_step(answer: Callable[..., Any]) -> None:
     x, y = fresh(3, 1, 8, 8), fresh(3, 1, 8, 8)
     start, lr = copy.deepcopy(model), 0.1
     optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    modes: list[bool] = []  # whether each forward pass was in training mode
+    model.register_forward_hook(lambda module, *_: modes.append(module.training))
     loss = call(answer, model=model, optimizer=optimizer, loss=lopsided, x=x, y=y)
 
     now = parameters_to_vector(model.parameters()).detach()
@@ -82,16 +84,18 @@ def judge_training_step(answer: Callable[..., Any]) -> None:
         },
         otherwise="The parameters move, but not by one step against the gradient of this loss.",
     )
-    if not model.training:
+    if not all(modes):
         raise Wrong(
-            "The step is right, but the model was left in evaluation mode, where dropout and batch "
-            "normalisation do not train. A training step switches it to training mode."
+            "The step is right, but the model ran in evaluation mode, where dropout and batch "
+            "normalisation do not train. A training step switches it to training mode first."
         )
     if isinstance(loss, Tensor) and loss.requires_grad:
         raise Wrong(
             "The step is right, but what you return still holds its graph: collect these losses "
             "over an epoch, and the memory of every step is kept. Return a Python number."
         )
+    if isinstance(loss, Tensor):
+        raise Wrong("The step is right, but what you return is a tensor. Return a Python number.")
     right, after = lopsided(start(y), x), lopsided(model(y), x)
     compare(
         torch.tensor(as_number(loss)),
