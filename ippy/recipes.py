@@ -36,7 +36,7 @@ class Recipe:
         ValueError: A value makes no sense.
     """
 
-    steps: int = 6000
+    steps: int = 8000
     batch_size: int = 1
     crop: int = 128
     lr: float = 2.5e-3
