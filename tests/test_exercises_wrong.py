@@ -200,6 +200,10 @@ def switched_too_late(model: Any, optimizer: Any, loss: Any, x: Tensor, y: Tenso
     return value
 
 
+def around_the_hooks(model: Any, optimizer: Any, loss: Any, x: Tensor, y: Tensor) -> float:
+    return step(train=False)(model.forward, optimizer, loss, x, y)
+
+
 def detached(model: Any, optimizer: Any, loss: Any, x: Tensor, y: Tensor) -> Tensor:
     return step(number=False)(model, optimizer, loss, x, y).detach()
 
@@ -290,6 +294,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("training-step", step(number=False), "graph"),
     ("training-step", stepped_first, "after the step"),
     ("training-step", switched_too_late, "evaluation mode"),
+    ("training-step", around_the_hooks, "evaluation mode"),
     ("training-step", detached, "a tensor"),
     ("high-pass", passing(low=True), "turned round"),
     ("high-pass", passing(norm="backward"), "orthonormal"),

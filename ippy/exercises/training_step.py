@@ -84,7 +84,7 @@ def judge_training_step(answer: Callable[..., Any]) -> None:
         },
         otherwise="The parameters move, but not by one step against the gradient of this loss.",
     )
-    if not all(modes):
+    if not (model.training and all(modes)):
         raise Wrong(
             "The step is right, but the model ran in evaluation mode, where dropout and batch "
             "normalisation do not train. A training step switches it to training mode first."
