@@ -14,13 +14,13 @@ from ippy.checks import check_integer
 MOMENTUM = 0.9
 STEP = 0.2  # how far a weight moves, in learning rates: as a root mean square, or at the most
 BETAS, EPS = (0.9, 0.95), 1e-10  # AdamW's
-TURNS = 5
+TURNS, RESTART = 5, 2
 # The quintic that lifts small singular values fastest (Jordan et al., 2024): after five turns those
 # above about 0.003 are between 0.7 and 1.2.
 QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
-def orthogonalise(update: Tensor) -> Tensor:
+def orthogonalise(update: Tensor, *, coarse: bool = False) -> Tensor:
     r"""Return about :math:`U V^T` for :math:`G = U S V^T`: all singular values become about 1.
 
     Each Newton-Schulz turn maps :math:`X` to :math:`(a + b A + c A^2) X` with :math:`A = X X^T`.
@@ -31,6 +31,8 @@ def orthogonalise(update: Tensor) -> Tensor:
 
     Args:
         update: (M, N), or a convolution's (M, C, h, w), which is taken as (M, C * h * w).
+        coarse: Float32 may be multiplied with fewer bits, as in TF32: begin anew from :math:`X`
+            after two turns, lest the rounding of :math:`A` grow through all five.
 
     Returns:
         The same shape, float32.
@@ -41,13 +43,14 @@ def orthogonalise(update: Tensor) -> Tensor:
     x = x / x.norm().clamp_min(1e-12)
     a, b, c = QUINTIC
     identity = torch.eye(len(x), device=x.device)
-    gram, factor = x @ x.T, identity  # (m, m) both
-    for left in reversed(range(TURNS)):
-        turn = a * identity + b * gram + c * gram @ gram  # (m, m)
-        factor = turn if factor is identity else turn @ factor
-        if left:
-            gram = turn @ gram @ turn
-    x = factor @ x  # (m, n)
+    for turns in (RESTART, TURNS - RESTART) if coarse else (TURNS,):
+        gram, factor = x @ x.T, identity  # (m, m) both
+        for left in reversed(range(turns)):
+            turn = a * identity + b * gram + c * gram @ gram  # (m, m)
+            factor = turn if factor is identity else turn @ factor
+            if left:
+                gram = turn @ gram @ turn
+        x = factor @ x  # (m, n)
     return (x.T if tall else x).reshape(update.shape)
 
 
@@ -126,7 +129,7 @@ class Muon(Optimizer):
         momentum = state["momentum"].lerp_(grad, 1 - MOMENTUM)
         ahead = grad.lerp(momentum, MOMENTUM)  # Nesterov's look ahead
         sides = len(weight), weight[0].numel()
-        return orthogonalise(ahead).mul_(math.sqrt(max(sides)))
+        return orthogonalise(ahead, coarse=ahead.is_cuda).mul_(math.sqrt(max(sides)))
 
     def _adamw(self, weight: Tensor) -> Tensor:
         state, grad = self.state[weight], weight.grad
