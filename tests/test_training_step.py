@@ -87,7 +87,7 @@ WARM_AND_FALLING = [1, 1, 2 / 3, 1 / 3]  # of four steps the first is spent on w
     ("options", "rates"),
     [
         pytest.param({"loss": "mse"}, WARM_AND_FALLING, id="mse"),
-        pytest.param({"loss": "l1"}, WARM_AND_FALLING, id="l1"),
+        pytest.param({"loss": "l1", "batch_size": 2}, WARM_AND_FALLING, id="l1"),
         pytest.param({"clip": "some steps"}, WARM_AND_FALLING, id="clipped"),
         pytest.param({"weight_decay": 4.0}, WARM_AND_FALLING, id="decay"),
         pytest.param({"warmup": 0.5}, [1 / 2, 1, 1, 1 / 2], id="warm-up of two steps"),
@@ -101,8 +101,8 @@ def test_training_does_what_a_plain_loop_does(name, options, rates):
     by_hand = GRIDS[name], slices, problem
     if "clip" in options:
         _, norms = train_by_hand(small(name), *by_hand, Recipe(**plain), rates)
-        options = {"clip": 0.45 * max(norms)}  # some steps are cut, also by twice as much, ...
-        assert min(norms) < options["clip"]  # ... and some are not
+        assert min(norms) < 0.8 * max(norms)  # momentum would not notice if all were cut alike:
+        options = {"clip": 0.45 * max(norms)}  # of this and of its double, they are not
     recipe = Recipe(**plain | options)
     ours, theirs = small(name), small(name)
     losses, _ = train_by_hand(theirs, *by_hand, recipe, rates)
