@@ -102,9 +102,11 @@ def test_the_course_is_found_or_the_error_says_how(tmp_path, monkeypatch):
         course_root()
 
 
-def test_autocast_gives_bfloat16_or_leaves_float32():
+@pytest.mark.parametrize(("fast", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_autocast_gives_bfloat16_where_that_is_fast(fast, dtype, monkeypatch):
+    monkeypatch.setattr("ippy.device.has_fast_bf16", lambda device: fast)
     device = get_device()
     layer, x = torch.nn.Linear(4, 4).to(device), torch.ones(1, 4, device=device)
     with autocast(device):
-        assert layer(x).dtype in (torch.bfloat16, torch.float32)
+        assert layer(x).dtype == dtype
     assert layer(x).dtype == torch.float32
