@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ippy.models import LABELS, NAMES, build, spec
+from ippy.models import LABELS, NAMES, build
 from ippy.models.cnn import ResCNN, SimpleCNN
-from ippy.models.unet import AttentionUNet, ResidualUNet, SimpleUNet, UNetPP
 from ippy.models.vit import (
     PatchEmbed,
     TransformerEncoderBlock,
@@ -22,6 +21,7 @@ from ippy.models.vit import (
     patchify,
     unpatchify,
 )
+from ippy.paths import weights_dir
 
 REFERENCE = json.loads((Path(__file__).parent / "state_dicts.json").read_text(encoding="utf-8"))
 EVERY_NAME = (*NAMES, "LossStudyCNN")
@@ -195,15 +195,15 @@ def test_a_batch_is_its_images_one_by_one(models: dict, name: str) -> None:
         torch.testing.assert_close(models[name](x), alone, rtol=0, atol=1e-5)
 
 
-def test_names_and_labels() -> None:
-    assert NAMES == (
-        "CNN", "ResCNN", "UNet", "ResidualUNet", "AttentionUNet", "UNetPP", "ViT"
-    )  # fmt: skip
-    shown = ["CNN", "ResCNN", "UNet", "Residual UNet", "Attention UNet", "UNet++", "ViT"]
-    assert [LABELS[name] for name in NAMES] == shown
-    classes = [SimpleCNN, ResCNN, SimpleUNet, ResidualUNet, AttentionUNet, UNetPP, ViTReconstructor]
-    assert [spec(name).cls for name in NAMES] == classes
-    assert [type(build(name)) for name in NAMES] == classes
+def test_the_names_are_those_of_the_reference_and_of_the_shipped_checkpoints() -> None:
+    assert list(EVERY_NAME) == list(REFERENCE)
+    assert {path.stem for path in weights_dir().glob("*.pth")} >= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_readme_shows_each_model_by_its_label_and_its_size(root: Path, name: str) -> None:
+    size = sum(weight.numel() for weight in build(name).parameters())
+    assert f"| {LABELS[name]} | {size:,} |" in (root / "README.md").read_text(encoding="utf-8")
 
 
 def test_unknown_name_lists_the_names() -> None:
