@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Response, Route
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -224,13 +225,28 @@ def test_a_chapter_prints(browser: Browser, site: str) -> None:
     context.close()
 
 
+def contrast(picture: Image.Image, box: dict[str, float]) -> int:
+    """Return the difference of the lightest and the darkest grey, of 255, inside a box."""
+    x, y, width, height = (round(box[side]) for side in ("x", "y", "width", "height"))
+    darkest, lightest = picture.convert("L").crop((x, y, x + width, y + height)).getextrema()
+    return lightest - darkest
+
+
 @pytest.mark.parametrize("name", ["introduction", "vision_transformers", "loss_design"])
-def test_pictures_of_three_pages(browser: Browser, site: str, name: str) -> None:
+@pytest.mark.parametrize("device", ["desktop", "phone"])
+def test_a_page_begins_with_its_title_and_text_in_plain_sight(
+    browser: Browser, site: str, name: str, device: str
+) -> None:
+    size = {"desktop": DESKTOP, "phone": PHONE}[device]
+    context, _ = open_context(browser, site, viewport=size, device_scale_factor=1)
+    page = visit(context, f"{site}book/{name}.html")
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    for device, size in {"desktop": DESKTOP, "phone": PHONE}.items():
-        context, _ = open_context(browser, site, viewport=size, device_scale_factor=1)
-        page = visit(context, f"{site}book/{name}.html")
-        picture = SCREENSHOTS / f"{name}-{device}.png"
-        page.screenshot(path=picture)
-        assert picture.stat().st_size > 10_000
-        context.close()
+    page.screenshot(path=SCREENSHOTS / f"{name}-{device}.png")
+    with Image.open(SCREENSHOTS / f"{name}-{device}.png") as picture:
+        assert picture.size == (size["width"], size["height"])
+        for part in ("article h1", "article p"):
+            box = page.locator(part).first.bounding_box()
+            assert box["x"] >= 0 and box["x"] + box["width"] <= size["width"], part
+            assert box["y"] >= 0 and box["y"] + box["height"] <= size["height"], part
+            assert contrast(picture, box) > 128, f"{part} can't be seen"
+    context.close()
