@@ -194,7 +194,7 @@ def reference_task(result: InverseProblem, **_: Any) -> None:
 # Metrics and losses.
 
 
-def check_metric(result: Tensor, x_hat: Tensor, x: Tensor, *, higher: bool) -> Tensor:
+def check_metric(result: Tensor, x: Tensor) -> Tensor:
     assert result.shape == x.shape[:1] and result.dtype == torch.float32
     assert x.is_meta or not result.isnan().any()
     return result if not x.is_meta else torch.empty(0)
@@ -205,14 +205,14 @@ ranges = st.floats(1, 1e6)
 
 @paired(metrics.mse)
 def mse(result: Tensor, x_hat: Tensor, x: Tensor) -> None:
-    result = check_metric(result, x_hat, x, higher=False)
+    result = check_metric(result, x)
     assert (result >= 0).all() and result.isfinite().all()
     assert x.is_meta or metrics.mse(x, x_hat).equal(result)
 
 
 @paired(metrics.psnr, data_range=ranges)
 def psnr(result: Tensor, x_hat: Tensor, x: Tensor, data_range: float) -> None:
-    result = check_metric(result, x_hat, x, higher=True)
+    result = check_metric(result, x)
     assert not (result == -math.inf).any()
     if not x.is_meta:
         assert (metrics.psnr(x, x, data_range=data_range) == math.inf).all()
@@ -220,7 +220,7 @@ def psnr(result: Tensor, x_hat: Tensor, x: Tensor, data_range: float) -> None:
 
 @paired(metrics.ssim, data_range=ranges)
 def ssim(result: Tensor, x_hat: Tensor, x: Tensor, data_range: float) -> None:
-    result = check_metric(result, x_hat, x, higher=True)
+    result = check_metric(result, x)
     assert (result.abs() <= 1 + 1e-5).all()
     if not x.is_meta:
         assert metrics.ssim(x, x, data_range=data_range).allclose(torch.ones(len(x)))
@@ -267,7 +267,7 @@ if features_available():
 
     @paired(metrics.lpips, smallest=31)
     def lpips(result: Tensor, x_hat: Tensor, x: Tensor) -> None:
-        result = check_metric(result, x_hat, x, higher=False)
+        result = check_metric(result, x)
         assert (result >= 0).all() and result.isfinite().all()
 
     @paired(
