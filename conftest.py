@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     waiting = [item for item in items if _needs_features(item)]
     if not waiting:
         return
-    from ippy.features import MISSING_FEATURES, features_available
+    from ippy.quality.features import MISSING_FEATURES, features_available
 
     if not features_available():
         for item in waiting:

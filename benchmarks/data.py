@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader
 
 from ippy.data import MayoDataset, prepare_mayo
 from ippy.models import build
-from ippy.problem import motion_deblurring
-from ippy.training import Recipe, fit
+from ippy.problems import motion_deblurring
+from ippy.train import Recipe, fit
 
 SLICES = 10_000
 ROUNDS = 5

@@ -4,7 +4,7 @@ import torch
 from skimage.metrics import structural_similarity
 from timing import report, seconds
 
-from ippy.metrics import ssim
+from ippy.quality import ssim
 
 
 def main() -> None:
@@ -18,7 +18,7 @@ def main() -> None:
         return torch.tensor([structural_similarity(a[0], b[0], data_range=1.0) for a, b in pairs])
 
     torch.testing.assert_close(ssim(x_hat, x), loop().float(), rtol=0, atol=1e-5)
-    report(seconds({"ippy.metrics.ssim": lambda: ssim(x_hat, x), "scikit-image, loop": loop}))
+    report(seconds({"ippy.quality.ssim": lambda: ssim(x_hat, x), "scikit-image, loop": loop}))
 
 
 if __name__ == "__main__":

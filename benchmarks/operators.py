@@ -4,7 +4,7 @@ import torch
 from timing import report, seconds
 from torch.nn import functional as F
 
-from ippy.problem import motion_deblurring
+from ippy.problems import motion_deblurring
 
 
 def main() -> None:

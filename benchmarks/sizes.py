@@ -14,7 +14,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from ippy.models import LABELS, build
-from ippy.tiling import restore
+from ippy.quality import restore
 
 
 def cost(model: nn.Module, side: int, tile: int | None) -> tuple[float, float]:

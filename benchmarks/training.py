@@ -18,13 +18,12 @@ from torch.optim.optimizer import (
 )
 from torch.utils.flop_counter import FlopCounterMode
 
-from ippy.device import accelerator, get_device
-from ippy.evaluation import PUBLISHED, PUBLISHED_SLICES, PUBLISHED_TRAINING
-from ippy.manifest import read_manifest
+from ippy.base.device import accelerator, get_device
 from ippy.models import LABELS, NAMES, build
-from ippy.noise import gaussian_noise
-from ippy.problem import motion_deblurring
-from ippy.training import RECIPES, fit
+from ippy.problems import gaussian_noise, motion_deblurring
+from ippy.quality.evaluation import PUBLISHED, PUBLISHED_SLICES, PUBLISHED_TRAINING
+from ippy.train import RECIPES, fit
+from ippy.weights import read_manifest
 
 ROUNDS = 3
 PLAIN_SLICES = 16  # slices that the plain loop takes in a round

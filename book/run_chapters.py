@@ -17,7 +17,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from ippy.files import write_atomically
+from ippy.base.files import write_atomically
 
 BOOK = Path(__file__).resolve().parent
 PAGE = BOOK / "how_long.md"

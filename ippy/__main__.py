@@ -13,20 +13,19 @@ from pathlib import Path
 
 import torch
 
-from ippy.checkpoints import load_checkpoint
-from ippy.classical import Tikhonov, TotalVariation
+from ippy.base.device import accelerator, on_main
+from ippy.base.paths import data_dir
 from ippy.data import MayoDataset, prepare_mayo
-from ippy.device import accelerator, on_main
-from ippy.dicom import SEED, TEST_FRACTION, WINDOW, import_dicom, summary
-from ippy.evaluation import evaluate, summarise
-from ippy.features import MISSING_FEATURES, features_available
-from ippy.manifest import amend, checksums
 from ippy.models import LABELS, NAMES
-from ippy.paths import data_dir
-from ippy.pretraining import checkpoint_path, is_finished, pretrain, scores_entry
-from ippy.problem import motion_deblurring
-from ippy.run_state import stopped_after
-from ippy.training import RECIPES, Recipe, Stopped
+from ippy.problems import Tikhonov, TotalVariation, motion_deblurring
+from ippy.quality import evaluate, summarise
+from ippy.quality.features import MISSING_FEATURES, features_available
+from ippy.tools.dicom import SEED, TEST_FRACTION, WINDOW, import_dicom, summary
+from ippy.train import RECIPES, Recipe, Stopped
+from ippy.train.course import checkpoint_path, is_finished, pretrain, scores_entry
+from ippy.train.resume import stopped_after
+from ippy.weights import load_checkpoint
+from ippy.weights.manifest import amend, checksums
 
 DIGITS = {"mse": 6, "psnr": 3, "ssim": 4, "lpips": 4}
 

@@ -17,10 +17,10 @@ import pytest
 import torch
 from torch import nn
 
-from ippy import files, manifest
-from ippy.checkpoints import load_checkpoint, read_manifest, save_checkpoint
+from ippy.base import files
+from ippy.base.paths import weights_dir
 from ippy.models import NAMES, build
-from ippy.paths import weights_dir
+from ippy.weights import load_checkpoint, manifest, read_manifest, save_checkpoint
 
 
 def visible(folder):
@@ -118,7 +118,7 @@ def test_a_first_save_that_was_killed_does_not_claim_a_file_of_the_student(cnn, 
 
 FULL_DISK = """
 import resource, sys
-from ippy.checkpoints import save_checkpoint
+from ippy.weights import save_checkpoint
 from ippy.models import build
 for limit in (200, 20_000):  # first the manifest does not fit, then the checkpoint
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, 20_000))

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from ippy.classical import Tikhonov, TotalVariation, transfer
-from ippy.metrics import psnr
-from ippy.phantoms import generate_slice
-from ippy.problem import motion_deblurring
+from ippy.data.phantoms import generate_slice
+from ippy.problems import Tikhonov, TotalVariation, motion_deblurring
+from ippy.problems.classical import transfer
+from ippy.quality import psnr
 
 PROBLEM = motion_deblurring()
 BLUR = PROBLEM.operator

@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import center_crop, resize
 
-from ippy import data
-from ippy.checkpoints import read_manifest
 from ippy.data import MayoDataset, prepare_mayo, validation_slices
-from ippy.slices import read_slice
+from ippy.data import dataset as data
+from ippy.data.slices import read_slice
+from ippy.weights import read_manifest
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_a_machine_that_makes_other_pixels_is_told(tiny, monkeypatch, capsys, ro
 FULL_DISK = """
 import resource, sys
 import numpy as np
-from ippy import data
+from ippy.data import dataset as data
 data.PLAN = {"train": {"G01": 2}, "test": {"G91": 1}}
 noise = np.random.default_rng(0).integers(0, 256, (256, 256), np.uint8)
 data.generate_slice = lambda *_: noise

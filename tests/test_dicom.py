@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ippy import data
 from ippy.__main__ import main
 from ippy.data import MayoDataset, prepare_mayo
-from ippy.dicom import import_dicom, importing
-from ippy.dicom.headers import LeftOutError
-from ippy.dicom.pixels import grey_levels, hounsfield
+from ippy.data import dataset as data
+from ippy.tools.dicom import import_dicom, importing
+from ippy.tools.dicom.headers import LeftOutError
+from ippy.tools.dicom.pixels import grey_levels, hounsfield
 
 pydicom = pytest.importorskip("pydicom", reason='needs python -m pip install -e ".[dicom]"')
 from pydicom import uid  # noqa: E402

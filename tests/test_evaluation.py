@@ -12,13 +12,15 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import nn
 
 from ippy import __main__ as command_line
-from ippy import manifest, pretraining
+from ippy.base.paths import data_dir
 from ippy.data import MayoDataset
-from ippy.evaluation import MEASUREMENT, PUBLISHED, evaluate, measure_one_by_one, summarise
 from ippy.models import NAMES, build
-from ippy.paths import data_dir
-from ippy.problem import motion_deblurring
-from ippy.training import Recipe
+from ippy.problems import motion_deblurring
+from ippy.quality import evaluate, measure_one_by_one, summarise
+from ippy.quality.evaluation import MEASUREMENT, PUBLISHED
+from ippy.train import Recipe
+from ippy.train import course as pretraining
+from ippy.weights import manifest
 
 
 @pytest.fixture

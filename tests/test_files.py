@@ -2,7 +2,7 @@
 
 import pytest
 
-from ippy.files import remove_leftovers, write_atomically
+from ippy.base.files import remove_leftovers, write_atomically
 
 
 def names(folder):

@@ -26,12 +26,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ippy import evaluation, metrics
-from ippy.checkpoints import load_checkpoint, read_manifest, save_checkpoint
-from ippy.classical import Tikhonov, TotalVariation
+from ippy.base.paths import data_dir, weights_dir
 from ippy.data import MayoDataset
-from ippy.features import features_available
-from ippy.losses import CombinedLoss, FourierLoss, PerceptualLoss, SSIMLoss
+from ippy.data.phantoms import generate_slice
 from ippy.models import NAMES, build, spec
 from ippy.models.cnn import LossStudyCNN, ResCNN, SimpleCNN
 from ippy.models.unet import AttentionUNet, ResidualUNet, SimpleUNet, UNetPP
@@ -42,12 +39,26 @@ from ippy.models.vit import (
     patchify,
     unpatchify,
 )
-from ippy.noise import gaussian_noise
-from ippy.operators import Blurring, gaussian_kernel, motion_kernel
-from ippy.paths import data_dir, weights_dir
-from ippy.phantoms import generate_slice
-from ippy.problem import InverseProblem, motion_deblurring
-from ippy.tiling import restore
+from ippy.operators import Blurring
+from ippy.operators.blurring import gaussian_kernel, motion_kernel
+from ippy.problems import (
+    InverseProblem,
+    Tikhonov,
+    TotalVariation,
+    gaussian_noise,
+    motion_deblurring,
+)
+from ippy.quality import (
+    CombinedLoss,
+    FourierLoss,
+    PerceptualLoss,
+    SSIMLoss,
+    evaluation,
+    metrics,
+    restore,
+)
+from ippy.quality.features import features_available
+from ippy.weights import load_checkpoint, read_manifest, save_checkpoint
 
 from .hostile import ANYTHING, small_images, tensor
 

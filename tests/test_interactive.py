@@ -21,11 +21,11 @@ from axe_playwright_python.sync_playwright import Axe
 from bokeh.models import Range1d
 from playwright.sync_api import Browser, Locator, Page
 
-from ippy import metrics
-from ippy.interactive import attention_explorer, compare_slider, patch_size_slider, publish
-from ippy.interactive.plots import picture
+from ippy.chapter.live import attention_explorer, compare_slider, patch_size_slider, publish
+from ippy.chapter.live.plots import picture
 from ippy.models import NAMES
 from ippy.models.vit import ViTReconstructor
+from ippy.quality import metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTER = {

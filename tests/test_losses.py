@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ippy import features
-from ippy.features import MISSING_FEATURES, alexnet_features, features_available
-from ippy.losses import CombinedLoss, FourierLoss, PerceptualLoss, SSIMLoss
+from ippy.quality import CombinedLoss, FourierLoss, PerceptualLoss, SSIMLoss, features
+from ippy.quality.features import MISSING_FEATURES, alexnet_features, features_available
 
 LOSSES = {
     "SSIM": SSIMLoss,

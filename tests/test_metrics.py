@@ -10,9 +10,9 @@ import skimage.metrics
 import torch
 from torch import Tensor
 
-from ippy import metrics
-from ippy.features import MISSING_FEATURES, features_available
-from ippy.metrics import HIGHER_IS_BETTER, lpips, mse, psnr, ssim
+from ippy.quality import lpips, metrics, mse, psnr, ssim
+from ippy.quality.features import MISSING_FEATURES, features_available
+from ippy.quality.metrics import HIGHER_IS_BETTER
 
 needs_features = pytest.mark.skipif(not features_available(), reason=MISSING_FEATURES)
 PER_PIXEL = {"mse": mse, "psnr": psnr, "ssim": ssim}

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ippy.base.paths import weights_dir
 from ippy.models import LABELS, NAMES, build
 from ippy.models.cnn import ResCNN, SimpleCNN
 from ippy.models.vit import (
@@ -21,7 +22,6 @@ from ippy.models.vit import (
     patchify,
     unpatchify,
 )
-from ippy.paths import weights_dir
 
 REFERENCE = json.loads((Path(__file__).parent / "state_dicts.json").read_text(encoding="utf-8"))
 EVERY_NAME = (*NAMES, "LossStudyCNN")

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from ippy.models import NAMES, build
-from ippy.muon import MOMENTUM, Muon, is_matrix, orthogonalise
+from ippy.train.muon import MOMENTUM, Muon, is_matrix, orthogonalise
 
 
 @pytest.mark.parametrize("shape", [(6, 20), (20, 6), (16, 8, 3, 3), (64, 8, 2, 2), (5, 5)])

@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ippy.noise import gaussian_noise
 from ippy.operators import Blurring
-from ippy.problem import motion_deblurring
+from ippy.problems import gaussian_noise, motion_deblurring
 
 RAGGED = torch.tensor([[0.0, 2.0, 0.0], [-1.0, 0.5, 0.0], [0.0, 0.0, 3.0]], dtype=torch.float64)
 OPERATORS = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ippy.phantoms import generate_slice
-from ippy.phantoms.acquisition import scanner_noise
-from ippy.phantoms.canvas import blob, coverage
+from ippy.data.phantoms import generate_slice
+from ippy.data.phantoms.acquisition import scanner_noise
+from ippy.data.phantoms.canvas import blob, coverage
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,15 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 from ippy import course_root, get_device
-from ippy.device import autocast
-from ippy.plotting import DPI, figure_png, plot_curves, show_errors, show_slices, use_course_style
+from ippy.base.device import autocast
+from ippy.chapter.plotting import (
+    DPI,
+    figure_png,
+    plot_curves,
+    show_errors,
+    show_slices,
+    use_course_style,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +111,7 @@ def test_the_course_is_found_or_the_error_says_how(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("fast", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
 def test_autocast_gives_bfloat16_where_that_is_fast(fast, dtype, monkeypatch):
-    monkeypatch.setattr("ippy.device.has_fast_bf16", lambda device: fast)
+    monkeypatch.setattr("ippy.base.device.has_fast_bf16", lambda device: fast)
     device = get_device()
     layer, x = torch.nn.Linear(4, 4).to(device), torch.ones(1, 4, device=device)
     with autocast(device):

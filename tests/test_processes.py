@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ippy import training
-from ippy.training import Stopped
+from ippy.train import Stopped
+from ippy.train import loop as training
 
 RUNS = Path(__file__).parent / "runs"
 BOUND = 120  # seconds within which whatever happens must have happened

@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 
 LAYERS = [
-    "paths", "files", "checks", "device", "interrupts", "muon", "operators", "noise", "problem",
-    "phantoms", "slices", "data", "dicom", "models", "classical", "features", "losses", "metrics",
-    "tiling", "manifest", "checkpoints", "pairs", "recipes", "run_state", "run", "training",
-    "evaluation", "pretraining", "plotting", "interactive", "quiz", "exercises", "__main__",
+    "base", "operators", "problems", "data", "models", "weights", "quality", "train", "tools",
+    "chapter", "exercises", "__main__",
 ]  # fmt: skip
 
 

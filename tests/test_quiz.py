@@ -7,8 +7,8 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
-from ippy.paths import course_root
-from ippy.quiz import quiz
+from ippy.base.paths import course_root
+from ippy.chapter.quiz import quiz
 
 QUIZZES = sorted((course_root() / "book" / "quizzes").glob("*.json"))
 

@@ -18,11 +18,12 @@ import torch
 from torch import nn
 
 from ippy import __main__ as command_line
-from ippy import pretraining, training
-from ippy.checkpoints import load_checkpoint, read_manifest, save_checkpoint
-from ippy.interrupts import held_back
-from ippy.run_state import run_path
-from ippy.training import RECIPES, Recipe, Stopped, fit
+from ippy.train import RECIPES, Recipe, Stopped, fit
+from ippy.train import course as pretraining
+from ippy.train import loop as training
+from ippy.train.interrupts import held_back
+from ippy.train.resume import run_path
+from ippy.weights import load_checkpoint, read_manifest, save_checkpoint
 
 pytestmark = pytest.mark.usefixtures("ctrl_c_is_heard")
 CPU = torch.device("cpu")
@@ -466,7 +467,7 @@ METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods()
 def start(target):
     context = multiprocessing.get_context(METHOD)
     if METHOD == "forkserver":
-        context.set_forkserver_preload(["ippy.training", "torch._dynamo"])
+        context.set_forkserver_preload(["ippy.train.loop", "torch._dynamo"])
     options = {"init_globals": {"TARGET": str(target)}, "run_name": "__main__"}
     process = context.Process(target=runpy.run_path, args=(str(SCRIPT),), kwargs=options)
     process.start()

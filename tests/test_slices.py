@@ -14,9 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ippy import slices
-from ippy.data import MayoDataset
-from ippy.slices import find_slices, read_slice
+from ippy.data import MayoDataset, slices
+from ippy.data.slices import find_slices, read_slice
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 links = pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege on Windows")

@@ -7,12 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ippy.checkpoints import load_checkpoint
 from ippy.data import MayoDataset, prepare_mayo
-from ippy.metrics import psnr
 from ippy.models import NAMES, build
-from ippy.problem import motion_deblurring
-from ippy.tiling import restore
+from ippy.problems import motion_deblurring
+from ippy.quality import psnr, restore
+from ippy.weights import load_checkpoint
 
 
 def images(*shape: int) -> Tensor:

@@ -11,15 +11,15 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from ippy import training
-from ippy.checkpoints import load_checkpoint, read_manifest
-from ippy.device import has_fast_bf16
-from ippy.metrics import psnr
+from ippy.base.device import has_fast_bf16
 from ippy.models import NAMES, build
 from ippy.operators import Blurring
-from ippy.pairs import TrainingPairs, crop
-from ippy.problem import InverseProblem
-from ippy.training import RECIPES, Recipe, fit
+from ippy.problems import InverseProblem
+from ippy.quality import psnr
+from ippy.train import RECIPES, Recipe, fit
+from ippy.train import loop as training
+from ippy.train.pairs import TrainingPairs, crop
+from ippy.weights import load_checkpoint, read_manifest
 
 CPU = torch.device("cpu")
 SHORT = Recipe(steps=30, batch_size=4, crop=32, lr=3e-3)

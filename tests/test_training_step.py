@@ -8,14 +8,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ippy.device import memory_format
+from ippy.base.device import memory_format
 from ippy.models.cnn import SimpleCNN
 from ippy.models.vit import ViTReconstructor
-from ippy.muon import orthogonalise
 from ippy.operators import Blurring
-from ippy.pairs import TrainingPairs
-from ippy.problem import InverseProblem
-from ippy.training import Recipe, fit
+from ippy.problems import InverseProblem
+from ippy.train import Recipe, fit
+from ippy.train.muon import orthogonalise
+from ippy.train.pairs import TrainingPairs
 
 CPU = torch.device("cpu")
 BLUR = Blurring(kernel_type="motion", kernel_size=5, motion_angle=20)

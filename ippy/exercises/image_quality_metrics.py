@@ -11,10 +11,10 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 from torch.nn import functional as F
 
-from ippy import metrics
 from ippy.exercises.calling import call
 from ippy.exercises.core import Exercise, Wrong
 from ippy.exercises.judging import check_gradient, choice, compare, formula, fresh, number
+from ippy.quality import metrics
 
 
 def pair(B: int, *, data_range: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -145,7 +145,7 @@ def judge_ssim(answer: Callable[[Tensor, Tensor, float], Tensor]) -> None:
                     wrong(torch.full((1, 1, 11, 11), 1 / 121, dtype=torch.float64))
                 ),
                 "This is SSIM with uniform windows of 7 × 7 pixels, the default of "
-                "`ippy.metrics.ssim` and of scikit-image.": (
+                "`ippy.quality.ssim` and of scikit-image.": (
                     metrics.ssim(x_hat, x, data_range=data_range)
                 ),
                 "The Gaussian is narrower than asked for: in the exponent it is i² / (2σ²).": (

@@ -11,14 +11,8 @@ from torch.nn import functional as F
 from ippy.exercises import training_step
 from ippy.exercises.calling import call
 from ippy.exercises.core import Exercise
-from ippy.exercises.judging import (
-    check_gradient,
-    choice,
-    compare,
-    formula,
-    fresh,
-)
-from ippy.losses import FourierLoss
+from ippy.exercises.judging import check_gradient, choice, compare, formula, fresh
+from ippy.quality import FourierLoss
 
 
 def judge_l1(answer: Callable[[Tensor, Tensor], Tensor]) -> None:

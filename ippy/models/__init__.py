@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ippy.checks import check_choice, check_integer
+from ippy.base.checks import check_choice, check_integer
 from ippy.models.cnn import LossStudyCNN, ResCNN, SimpleCNN
 from ippy.models.unet import AttentionUNet, ResidualUNet, SimpleUNet, UNetPP
 from ippy.models.vit import ViTReconstructor

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ippy.checks import check_counts, check_images, check_same_channels, check_window
+from ippy.base.checks import check_counts, check_images, check_same_channels, check_window
 
 
 class SimpleCNN(nn.Module):

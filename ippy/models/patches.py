@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from ippy.checks import check_counts, check_tensor
+from ippy.base.checks import check_counts, check_tensor
 
 
 def patchify(x: Tensor, patch_size: int) -> Tensor:

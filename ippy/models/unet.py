@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ippy.checks import check_counts, check_images
+from ippy.base.checks import check_counts, check_images
 
 
 def resize_to(x: Tensor, skip: Tensor) -> Tensor:

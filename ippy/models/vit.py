@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ippy.checks import (
+from ippy.base.checks import (
     LARGEST_COUNT,
     check_counts,
     check_images,
@@ -20,13 +20,7 @@ from ippy.checks import (
     check_tensor,
     check_values,
 )
-from ippy.models.patches import (
-    check_divides,
-    check_grid,
-    pad_to_multiple,
-    patchify,
-    unpatchify,
-)
+from ippy.models.patches import check_divides, check_grid, pad_to_multiple, patchify, unpatchify
 
 __all__ = [
     "PatchEmbed",

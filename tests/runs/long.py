@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from ippy.training import fit
+from ippy.train import fit
 
 tiny = runpy.run_path(str(Path(__file__).with_name("tiny.py")))
 folder = Path(sys.argv[1])

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from ippy.__main__ import main
-from ippy.training import RECIPES, Recipe
+from ippy.train import RECIPES, Recipe
 
 
 def say(line):

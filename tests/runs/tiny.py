@@ -13,8 +13,8 @@ from torch import nn
 from tqdm import tqdm
 
 from ippy.operators import Blurring
-from ippy.problem import InverseProblem
-from ippy.training import Recipe, fit
+from ippy.problems import InverseProblem
+from ippy.train import Recipe, fit
 
 os.environ["ACCELERATE_MIXED_PRECISION"] = "no"
 RECIPE = Recipe(steps=60, batch_size=4, crop=16, lr=3e-3)  # an epoch is 3 steps

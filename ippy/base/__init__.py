@@ -1,0 +1,1 @@
+"""What every other folder stands on: checks of arguments, the device, files and paths."""

@@ -1,0 +1,1 @@
+"""What the notebooks share: plots, quick questions, and figures that can be touched."""

@@ -1,0 +1,163 @@
+"""Four distortions of one image, tuned to the same PSNR, and what SSIM and LPIPS make of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from bokeh.models import ColumnDataSource, Range1d
+from bokeh.plotting import figure as Plot
+from matplotlib.figure import Figure
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
+
+from ippy.chapter.live.plots import add_image, curves, picture, pixels, to_levels
+from ippy.chapter.live.publish import choice, publish, slider, switch
+from ippy.chapter.plotting import COLOURS
+from ippy.quality import metrics
+
+_PSNRS = tuple(range(40, 18, -2))  # dB, from hardly to be seen to plain
+_DASHES = ("solid", "dashed", "dotdash", "dotted")
+
+Scores = dict[str, dict[str, list[float]]]  # distortion -> metric -> one value a level
+Distortion = tuple[Callable[[float], Tensor], float, str]  # of a strength, strongest, its words
+
+
+def metric_playground(x: Tensor, *, brightest: float = 1.0) -> Figure:
+    """Publish the live figure ``metrics``, and draw it as it stands before it is touched.
+
+    Noise, blur, shift and loss of contrast are each tuned to the same PSNRs, from 40 to 20 dB, so
+    that at every strength of the slider PSNR calls the four equal.
+
+    Args:
+        x: One image (1, 1, H, H) in [0, 1].
+        brightest: Grey value drawn white.
+
+    Returns:
+        The still picture: the four distortions at one PSNR, with their SSIM and LPIPS.
+
+    Raises:
+        FileNotFoundError: LPIPS needs pretrained features, which can't be had.
+        ValueError: ``x`` is not one square image.
+    """
+    if x.ndim != 4 or x.shape[:2] != (1, 1) or x.shape[2] != x.shape[3]:
+        raise ValueError(f"x has shape {tuple(x.shape)}; expected one square image (1, 1, H, H)")
+    distortions = _distortions(x)
+    strengths = {
+        name: [_strength(damage, x, psnr, strongest) for psnr in _PSNRS]
+        for name, (damage, strongest, _) in distortions.items()
+    }
+    images = {
+        name: torch.cat([damage(t).clamp(0, 1) for t in strengths[name]])
+        for name, (damage, _, _) in distortions.items()
+    }  # (levels, 1, H, H) each
+    scores = {name: _scores(stack, x) for name, stack in images.items()}
+
+    side = x.shape[3]
+    shown = picture("image", side=side)
+    add_image(shown, "pixels", to_levels(pixels(x)), side=side, high=255 * brightest)
+    ssim = _curves("ssim", "SSIM", scores, Range1d(0, 1.02))
+    worst = max(max(score["lpips"]) for score in scores.values())
+    lpips = _curves("lpips", "LPIPS, turned over", scores, Range1d(1.05 * worst, -0.02))
+    ssim.legend.location = "bottom_left"
+
+    names = [*distortions]
+    publish(
+        "metrics",
+        {
+            "The distorted image.": shown,
+            "SSIM against PSNR.": ssim,
+            "LPIPS against PSNR: up is better here, too.": lpips,
+        },
+        [
+            choice("distortion", "Distortion", names),
+            slider("level", "Strength", [str(i + 1) for i in range(len(_PSNRS))], 5),
+            switch("truth", "Show the truth instead"),
+        ],
+        {
+            "images": np.stack([to_levels(images[name]) for name in names]),
+            "true image": to_levels(pixels(x)),
+        },
+        {"names": names, "side": side, "scores": [scores[name] for name in names],
+         "strengths": [[distortions[name][2].format(t) for t in strengths[name]]
+                       for name in names]},
+    )  # fmt: skip
+    return _still(images, scores, brightest)
+
+
+def _distortions(x: Tensor) -> dict[str, Distortion]:
+    grain = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+
+    def blur(sigma: float) -> Tensor:
+        """Blur with zeros beyond the border."""
+        return torch.from_numpy(gaussian_filter(x.numpy(), sigma, mode="constant", axes=(2, 3)))
+
+    def shift(distance: float) -> Tensor:
+        """Move the image to the right by a fraction of pixels, exactly, around the border."""
+        frequency = torch.fft.rfftfreq(x.shape[3])  # in cycles per pixel
+        phase = torch.exp(-2j * math.pi * frequency * distance)
+        return torch.fft.irfft(torch.fft.rfft(x) * phase, n=x.shape[3])
+
+    return {
+        "noise": (lambda t: x + t * grain, 1.0, "standard deviation {:.3f}"),
+        "blur": (blur, 40.0, "Gaussian of {:.2f} pixels"),
+        "shift": (shift, 20.0, "by {:.2f} pixels"),
+        "contrast": (lambda t: x.mean() + (1 - t) * (x - x.mean()), 1.0, "weaker by {:.0%}"),
+    }
+
+
+def _strength(damage: Callable[[float], Tensor], x: Tensor, psnr: float, strongest: float) -> float:
+    """Return the strength at which the clamped image has this PSNR, by bisection."""
+    low, high = 0.0, strongest
+    for _ in range(18):
+        middle = (low + high) / 2
+        if metrics.psnr(damage(middle).clamp(0, 1), x).item() > psnr:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _scores(images: Tensor, x: Tensor) -> dict[str, list[float]]:
+    truths = x.expand_as(images)
+    return {
+        name: [round(value, 4) for value in getattr(metrics, name)(images, truths).tolist()]
+        for name in ("psnr", "ssim", "lpips")
+    }
+
+
+def _curves(
+    name: str, ylabel: str, scores: dict[str, dict[str, list[float]]], range_: Range1d
+) -> Plot:
+    plot = curves(
+        name, xlabel="PSNR (dB)", ylabel=ylabel, height=215,
+        x_range=Range1d(_PSNRS[0] + 1, _PSNRS[-1] - 1), y_range=range_,
+    )  # fmt: skip
+    for (distortion, score), colour, dash in zip(scores.items(), COLOURS, _DASHES, strict=False):
+        legend = {"legend_label": distortion} if name == "ssim" else {}
+        plot.line(
+            score["psnr"], score[name], color=colour, line_dash=dash, line_width=2.5, **legend
+        )
+    now = {"x": [-99] * 4, "y": [0] * 4, "size": [7] * 4, "colour": COLOURS[:4]}
+    source = ColumnDataSource(now, name=f"{name} now")
+    plot.scatter("x", "y", size="size", color="colour", line_color="black", source=source)
+    if name == "ssim":
+        plot.legend.background_fill_alpha = 0
+        plot.legend.border_line_color = None
+        plot.legend.label_text_font_size = "12px"
+        plot.legend.glyph_width, plot.legend.spacing, plot.legend.padding = 32, 0, 4
+    return plot
+
+
+def _still(images: dict[str, Tensor], scores: Scores, brightest: float) -> Figure:
+    level = 5
+    figure, axes = plt.subplots(2, 2, figsize=(5.6, 6.2))
+    for axis, (name, stack) in zip(axes.flat, images.items(), strict=True):
+        psnr, ssim, lpips = (scores[name][metric][level] for metric in ("psnr", "ssim", "lpips"))
+        axis.imshow(stack[level, 0], vmin=0, vmax=brightest)
+        axis.set_title(f"{name}, {psnr:.1f} dB\nSSIM {ssim:.2f}, LPIPS {lpips:.2f}")
+        axis.axis("off")
+    return figure

@@ -1,0 +1,75 @@
+"""Generated CT-like slices: patients that nobody ever was, and clutter to train against.
+
+Every slice is drawn from a seed of its own, so it does not matter in which order, or by how many
+processes, slices are made.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from ippy.base.checks import check_choice, check_integer
+from ippy.data.phantoms.acquisition import acquire
+from ippy.data.phantoms.anatomy import draw_slice
+from ippy.data.phantoms.clutter import draw_clutter, mix_clutter
+from ippy.data.phantoms.patient import Patient
+
+__all__ = ["VERSION", "generate_slice"]
+
+VERSION = 1
+SPLITS = ("train", "test")
+
+
+def generate_slice(seed: int, split: str, patient: str, index: int, count: int) -> np.ndarray:
+    """Return one generated slice.
+
+    Args:
+        seed: Seed of the whole data set.
+        split: ``"train"`` mixes clutter and odd intensities into a part of the slices;
+            ``"test"`` does not.
+        patient: A letter and a number: ``G..`` is a body, ``T..`` is clutter only.
+        index: Position of the slice, 0 (chest) to ``count - 1`` (abdomen).
+        count: Number of slices of this patient.
+
+    Returns:
+        (256, 256) uint8 greyscale.
+
+    Raises:
+        TypeError: A number is not an integer, or ``patient`` not a string.
+        ValueError: A number is out of range, or the split or kind of patient is unknown.
+    """
+    check_integer("seed", seed)
+    check_choice("split", split, SPLITS)
+    if not isinstance(patient, str):
+        raise TypeError(f"patient is a {type(patient).__name__}; expected a string, e.g. 'G01'")
+    if not re.fullmatch("[GT][0-9]{1,9}", patient):
+        raise ValueError(f"patient is {patient!r}; expected 'G01' (a body), 'T01' (clutter) or so")
+    check_integer("count", count, least=1)
+    check_integer("index", index, most=count - 1)
+    entropy = (seed, SPLITS.index(split), ord(patient[0]), int(patient[1:]))
+    person = Patient(entropy)
+    rng = np.random.default_rng(np.random.SeedSequence((*entropy, index)))
+    training = split == "train"
+    scale = rng.uniform(0.6, 1.25) if training and rng.uniform() < 0.5 else rng.uniform(0.93, 1.07)
+    if patient[0] == "T":
+        clean, body = draw_clutter(rng), np.full((256, 256), 0.5, np.float32)
+    else:
+        z = person.top + (person.bottom - person.top) * (index + 0.5) / count
+        clean, body = draw_slice(person, z, rng)
+        if training and rng.uniform() < 0.35:
+            clean = mix_clutter(clean, body, rng)
+    loudness = scale * rng.uniform(0.8, 1.25)
+    image = acquire(
+        np.clip(scale * clean, 0, 1),
+        body,
+        rng,
+        air=scale * person.levels.air,
+        noise_air=loudness * person.noise_air,
+        noise_body=loudness * person.noise_body,
+        blur=person.blur,
+        peak=person.peak,
+        oriented=person.oriented,
+    )
+    return np.round(image * 255).astype(np.uint8)

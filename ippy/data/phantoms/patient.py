@@ -1,0 +1,78 @@
+"""A generated patient: what stays the same from slice to slice, and what changes smoothly."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Grey levels of one patient, in [0, 1]."""
+
+    air: float
+    lung: float
+    fat: float
+    muscle: float
+    blood: float
+    organ: float
+    marrow: float
+    cortex: float
+
+
+class Patient:
+    """Body shape, grey levels and scanner settings, drawn once from a patient's own seed.
+
+    Positions are pixels; ``z`` is the position along the body: 0 at the upper chest, 1 in the
+    middle of the abdomen.
+
+    Args:
+        entropy: What the patient is drawn from.
+    """
+
+    def __init__(self, entropy: tuple[int, ...]) -> None:
+        self.entropy = entropy
+        rng = np.random.default_rng(np.random.SeedSequence(entropy))
+        self.centre = (128 + rng.normal(0, 4), 131 + rng.normal(0, 4))
+        self.width = rng.uniform(84, 110)
+        self.depth = min(self.width * rng.uniform(0.74, 0.94), 90)
+        self.power = rng.uniform(2.1, 2.7)
+        self.fat_layer = rng.uniform(3.0, 13.0)
+        self.arms = rng.uniform() < 0.25
+        self.top, self.bottom = rng.uniform(-0.02, 0.2), rng.uniform(0.85, 1.0)
+        self.bone_density = rng.uniform(0.7, 1.2)
+        self.couch_gap = rng.uniform(15, 24)
+        self.couch_bend = rng.uniform(0.0008, 0.0022)
+        self.couch_level = rng.uniform(0.2, 0.6)
+        self.vessel_density = rng.uniform(0.7, 1.5)
+        muscle = rng.uniform(0.365, 0.415)
+        self.levels = Levels(
+            air=rng.uniform(0.009, 0.02),
+            lung=rng.uniform(0.015, 0.048),
+            fat=muscle - rng.uniform(0.045, 0.08),
+            muscle=muscle,
+            blood=muscle + rng.uniform(-0.005, 0.06),
+            organ=muscle + rng.uniform(0.0, 0.045),
+            marrow=muscle + rng.uniform(0.015, 0.09),
+            cortex=rng.uniform(0.5, 0.78),
+        )
+        self.noise_air = rng.uniform(0.0018, 0.0048)
+        self.noise_body = self.noise_air * rng.uniform(1.4, 2.6)
+        self.blur = rng.uniform(0.3, 0.6)
+        self.peak = rng.uniform(0.3, 0.46)
+        self.oriented = rng.uniform(0.2, 0.8)
+
+    def drift(self, name: str, z: float, count: int = 1) -> np.ndarray:
+        """Return ``count`` numbers of about unit size that change smoothly with ``z``.
+
+        The same name gives the same curves, so a shape stays itself from slice to slice.
+        """
+        rng = np.random.default_rng((*self.entropy, zlib.crc32(name.encode())))
+        steady, phase = rng.normal(0, 0.8, count), rng.uniform(0, 2 * np.pi, count)
+        return steady + 0.6 * np.sin(2 * np.pi * rng.uniform(0.6, 2.0, count) * z + phase)
+
+    def waves(self, name: str, z: float, size: float) -> np.ndarray:
+        """Return the ripples of a :func:`~ippy.data.phantoms.canvas.blob`, finer ones smaller."""
+        return size * self.drift(name, z, 10) / np.repeat(np.arange(1, 6), 2)

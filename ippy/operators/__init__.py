@@ -1,0 +1,5 @@
+"""Linear operators K of the forward model y = K x + e, each with its exact adjoint K.T."""
+
+from ippy.operators.blurring import Blurring, LinearOperator
+
+__all__ = ["Blurring", "LinearOperator"]

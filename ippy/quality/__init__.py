@@ -1,0 +1,21 @@
+"""How good a reconstruction is: metrics to report, losses to train with, and the comparison."""
+
+from ippy.quality.evaluation import evaluate, measure_one_by_one, summarise
+from ippy.quality.losses import CombinedLoss, FourierLoss, PerceptualLoss, SSIMLoss
+from ippy.quality.metrics import lpips, mse, psnr, ssim
+from ippy.quality.tiling import restore
+
+__all__ = [
+    "CombinedLoss",
+    "FourierLoss",
+    "PerceptualLoss",
+    "SSIMLoss",
+    "evaluate",
+    "lpips",
+    "measure_one_by_one",
+    "mse",
+    "psnr",
+    "restore",
+    "ssim",
+    "summarise",
+]

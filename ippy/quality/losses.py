@@ -1,0 +1,211 @@
+"""What training minimises beside torch's own ``nn.MSELoss`` and ``nn.L1Loss``.
+
+Every loss is called as ``loss(x_hat, x)``, estimate first, on images (B, C, H, W) in [0, 1], and
+returns one number. Each is computed in float32 at least, also under autocast. Arguments are checked
+as :mod:`ippy.base.checks` says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ippy.base.checks import LARGEST, check_choice, check_number, check_pair, check_window
+from ippy.quality.features import MIN_SIZE, alexnet_features, check_colours
+
+C1, C2 = 0.01**2, 0.03**2  # SSIM's constants for images in [0, 1]
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+class SSIMLoss(nn.Module):
+    """1 - mean SSIM: differences in local brightness, contrast and structure.
+
+    Wang et al., Image quality assessment: from error visibility to structural similarity, IEEE TIP
+    2004. The windows run over the border, where the images are continued by zeros.
+
+    Args:
+        window_size: Side of the windows in pixels, odd.
+        sigma: Standard deviation in pixels of Gaussian windows; None for uniform ones.
+
+    Raises:
+        TypeError: ``window_size`` is not a whole number, or ``sigma`` not a number.
+        ValueError: ``window_size`` is even or out of range, or ``sigma`` is not from 0.01 to 1000.
+    """
+
+    def __init__(self, window_size: int = 3, *, sigma: float | None = None) -> None:
+        super().__init__()
+        check_window("window_size", window_size)
+        if sigma is not None:
+            sigma = check_number("sigma", sigma, least=0.01, most=1000)
+        self.window_size = window_size
+        self.sigma = sigma
+
+    def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Return a number from 0 (equal images) to 2, for images (B, C, H, W) in [0, 1]."""
+        return 1 - self.ssim_map(x_hat, x).mean()
+
+    def ssim_map(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Return SSIM window by window: (B, C, H, W), at most 1."""
+        check_pair(x_hat, x, data_range=1)
+        x_hat, x = _at_least_float32(x_hat), _at_least_float32(x)
+        mu_hat, mu = self._average(x_hat), self._average(x)  # (B, C, H, W)
+        var_hat = self._average(x_hat * x_hat) - mu_hat * mu_hat
+        var = self._average(x * x) - mu * mu
+        cov = self._average(x_hat * x) - mu_hat * mu
+        similar = (2 * mu_hat * mu + C1) * (2 * cov + C2)
+        largest = (mu_hat * mu_hat + mu * mu + C1) * (var_hat + var + C2)
+        return similar / (largest + 1e-8)
+
+    def _average(self, x: Tensor) -> Tensor:
+        """Average over the window around each pixel: (B, C, H, W) -> (B, C, H, W)."""
+        k, c = self.window_size, self.window_size // 2
+        if self.sigma is None:
+            return F.avg_pool2d(x, k, stride=1, padding=c)
+        taps = [math.exp(-((i - c) ** 2) / (2 * self.sigma**2)) for i in range(k)]
+        for axis, pad in ((2, (0, 0, c, c)), (3, (c, c))):  # down the columns, along the rows
+            n, padded = x.shape[axis], F.pad(x, pad)
+            x = sum(t / sum(taps) * padded.narrow(axis, i, n) for i, t in enumerate(taps))
+        return x
+
+
+class FourierLoss(nn.Module):
+    """mean |F(x_hat) - F(x)|^p over the coefficients of the orthonormal 2-D Fourier transform.
+
+    Jiang et al., Focal frequency loss for image reconstruction and synthesis, ICCV 2021.
+
+    Args:
+        p: 1 or 2. With 2 and all frequencies it is the mean squared error (Parseval).
+        high_pass: Cut-off in cycles per pixel, from 0 to below 0.5: only coefficients with at least
+            this frequency, sqrt(f_row^2 + f_column^2), are compared. 0 compares them all.
+
+    Raises:
+        TypeError: ``high_pass`` is not a number.
+        ValueError: ``p`` or ``high_pass`` is outside its range.
+    """
+
+    def __init__(self, *, p: int = 1, high_pass: float = 0.0) -> None:
+        super().__init__()
+        check_choice("p", p, (1, 2))
+        self.p = p
+        self.high_pass = check_number("high_pass", high_pass, least=0, most=0.5)
+        if self.high_pass == 0.5:
+            raise ValueError("high_pass is 0.5, the largest frequency there is; expected less")
+
+    def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Return a number, 0 for equal images, for images (B, C, H, W).
+
+        Raises:
+            ValueError: The images are so small that none of their frequencies is compared.
+        """
+        check_pair(x_hat, x)
+        error = _at_least_float32(x_hat) - _at_least_float32(x)
+        spectrum = torch.fft.fft2(error, norm="ortho")  # (B, C, H, W), complex; F is linear
+        if self.high_pass > 0:
+            spectrum = spectrum[..., self._passes(*x.shape[2:], device=x.device)]  # (B, C, kept)
+        if spectrum.numel() == 0:
+            raise ValueError(
+                f"x is {x.shape[2]}x{x.shape[3]} pixels; no frequency of so small an image reaches "
+                f"high_pass {self.high_pass}"
+            )
+        return spectrum.abs().pow(self.p).mean()
+
+    def _passes(self, H: int, W: int, *, device: torch.device) -> Tensor:
+        """Return which coefficients are compared: (H, W) booleans."""
+        rows = torch.fft.fftfreq(H, device=device)[:, None]  # (H, 1), cycles per pixel
+        columns = torch.fft.fftfreq(W, device=device)[None, :]  # (1, W)
+        return torch.hypot(rows, columns) >= self.high_pass
+
+
+class PerceptualLoss(nn.Module):
+    """sum_l w_l mean |phi_l(x_hat) - phi_l(x)|^p, phi the frozen AlexNet features of LPIPS.
+
+    Johnson et al., Perceptual losses for real-time style transfer and super-resolution, ECCV 2016.
+
+    Args:
+        weights: w_l for the five ReLU outputs, 0 or more; a 0 leaves the layer out.
+        p: 1 or 2.
+
+    Raises:
+        TypeError: ``weights`` are not a sequence of numbers.
+        ValueError: ``weights`` are not five numbers of 0 or more, or ``p`` is not 1 or 2.
+        FileNotFoundError: The pretrained features can't be had.
+    """
+
+    def __init__(self, *, weights: Sequence[float] = (1, 1, 1, 1, 1), p: int = 1) -> None:
+        super().__init__()
+        check_choice("p", p, (1, 2))
+        if not isinstance(weights, Sequence) or isinstance(weights, str):
+            raise TypeError(f"weights is a {type(weights).__name__}; expected five numbers")
+        if len(weights) != 5:
+            raise ValueError(f"{len(weights)} weights came; expected one for each of 5 layers")
+        for number, weight in enumerate(weights):
+            check_number(f"weights[{number}]", weight, least=0, most=LARGEST)
+        if not any(weights):
+            raise ValueError("weights are all 0; expected one layer at least to be compared")
+        self.weights = tuple(weights)
+        self.p = p
+        self.features = alexnet_features()
+        # ImageNet's mean and standard deviation, red, green, blue
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None])
+        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225])[:, None, None])
+
+    def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Return a number, 0 for equal images, for images (B, 1 or 3, H, W) in [0, 1]."""
+        check_pair(x_hat, x, min_size=MIN_SIZE, data_range=1)
+        check_colours(x)
+        estimated = self.features(self._normalise(x_hat))  # 5 times (B, C_l, H_l, W_l)
+        with torch.no_grad():
+            true = self.features(self._normalise(x))
+        layers = zip(self.weights, estimated, true, strict=True)
+        return sum(w * (a.float() - b.float()).abs().pow(self.p).mean() for w, a, b in layers if w)
+
+    def _normalise(self, x: Tensor) -> Tensor:
+        colours = x.to(self.mean.dtype).expand(-1, 3, -1, -1)  # (B, 3, H, W)
+        return (colours - self.mean) / self.std
+
+
+class CombinedLoss(nn.Module):
+    """A weighted sum of losses that also reports each of them.
+
+    ``CombinedLoss({"MSE": (1.0, nn.MSELoss()), "Fourier": (0.1, FourierLoss())})``
+
+    Args:
+        losses: Weight, 0 or more, and loss for each name.
+
+    Raises:
+        TypeError: ``losses`` is not such a dict.
+        ValueError: There is no loss, or a weight is negative or not finite.
+    """
+
+    def __init__(self, losses: Mapping[str, tuple[float, nn.Module]]) -> None:
+        super().__init__()
+        example = "expected a dict such as {'MSE': (1.0, nn.MSELoss())}"
+        if not isinstance(losses, Mapping):
+            raise TypeError(f"losses is a {type(losses).__name__}; {example}")
+        if not losses:
+            raise ValueError(f"no losses came; {example}")
+        for name, entry in losses.items():
+            if not (isinstance(entry, (tuple, list)) and len(entry) == 2):
+                raise TypeError(f"losses[{name!r}] is not a pair (weight, loss); {example}")
+            check_number(f"weights[{name!r}]", entry[0], least=0, most=LARGEST)
+            if not isinstance(entry[1], nn.Module):
+                raise TypeError(f"losses[{name!r}] has no loss, an nn.Module; {example}")
+        self.weights = {name: weight for name, (weight, _) in losses.items()}
+        self.losses = nn.ModuleList(loss for _, loss in losses.values())
+
+    def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Return the weighted sum, for images (B, C, H, W)."""
+        return sum(self.weights[name] * value for name, value in self.terms(x_hat, x).items())
+
+    def terms(self, x_hat: Tensor, x: Tensor) -> dict[str, Tensor]:
+        """Return each loss by its name, not weighted."""
+        check_pair(x_hat, x)
+        named = zip(self.weights, self.losses, strict=True)
+        return {name: loss(x_hat, x) for name, loss in named}

@@ -1,0 +1,98 @@
+"""Restore images of any size; large ones tile by tile, in memory that the size does not change."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import torch
+from torch import Tensor, nn
+
+from ippy.base.checks import check_integer, check_tensor, check_values
+from ippy.models.patches import pad_to_multiple
+
+GRID = 8  # pixels: three poolings halve an image exactly where 8 divides its sides
+SMALLEST_TILE = 64
+
+Span = tuple[int, int, Tensor]  # of a tile on one axis: first pixel, end, weight of each pixel
+
+
+@torch.no_grad()
+def restore(model: nn.Module, y: Tensor, *, tile: int | None = None, overlap: int = 32) -> Tensor:
+    """Restore measurements of any size, whole or tile by tile.
+
+    The image is continued by reflection until 8 (and a ViT's patch) divides its sides, because a
+    UNet that has to resize its features to an odd size shifts them. Tiles start on the same grid of
+    8 pixels. Where two overlap, one fades into the other: a model knows least about the pixels at
+    its border. A tile is an image of its own, so a ViT does best with tiles of the size it was
+    trained for, 256, of which it has learned the positions.
+
+    Args:
+        model: Maps (B, C, H, W) to (B, C', H, W). It runs where it is, in evaluation mode.
+        y: Measurements (B, C, H, W), on any device.
+        tile: Side of the tiles in pixels, 64 or more, a multiple of 8; None for whole images.
+        overlap: Pixels that neighbouring tiles share, a multiple of 8, at most half a tile.
+
+    Returns:
+        The restored images, (B, C', H, W), on the device of ``y``, not clamped to [0, 1].
+
+    Raises:
+        TypeError: An argument, or what the model returns, is of the wrong type.
+        ValueError: ``y`` has another shape or holds NaN or infinity, a number does not fit, or the
+            model returns another size, or NaN.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model is a {type(model).__name__}; expected an nn.Module")
+    check_tensor("y", y, axes=(4,), expected="(B, C, H, W)")
+    check_values("y", y, wait=True)
+    grid = math.lcm(GRID, getattr(model, "patch_size", 1))
+    check_integer("overlap", overlap)
+    if tile is not None:
+        check_integer("tile", tile, least=SMALLEST_TILE)
+        check_integer("overlap", overlap, most=tile // 2)
+        if tile % grid or overlap % grid:
+            raise ValueError(f"tile is {tile}, overlap is {overlap}; expected multiples of {grid}")
+
+    padded = pad_to_multiple(y, grid)  # (B, C, H', W')
+    rows, columns = (_spans(length, tile, overlap) for length in padded.shape[2:])
+    device = next((p.device for p in model.parameters()), y.device)
+    was_training = model.training
+    model.eval()
+    try:
+        x_hat = None
+        for number, (top, bottom, down), (left, right, across) in product(
+            range(len(y)), rows, columns
+        ):
+            window = (slice(number, number + 1), ..., slice(top, bottom), slice(left, right))
+            part = model(padded[window].to(device))  # (1, C', h, w)
+            check_tensor("what model returns", part, axes=(4,), expected="(B, C, H, W)")
+            if len(part) != 1 or part.shape[2:] != padded[window].shape[2:]:
+                raise ValueError(
+                    f"model maps {tuple(padded[window].shape)} to {tuple(part.shape)}; expected "
+                    "one that keeps batch, height and width"
+                )
+            check_values("what model returns", part, wait=True)
+            part = part.to(y.device)
+            if x_hat is None:
+                x_hat = part.new_zeros(len(y), part.shape[1], *padded.shape[2:])
+            x_hat[window] += part * (down[:, None] * across).to(part)
+    finally:
+        model.train(was_training)
+    return x_hat[..., : y.shape[2], : y.shape[3]].contiguous()
+
+
+def _spans(length: int, tile: int | None, overlap: int) -> list[Span]:
+    """Cover one axis, up to its end, with tiles whose weights sum to 1 at each pixel."""
+    if tile is None or length <= tile:
+        return [(0, length, torch.ones(length))]
+    ramp = torch.arange(1, overlap + 1) / (overlap + 1)  # in (0, 1)
+    spans, total = [], torch.zeros(length)
+    for start in [*range(0, length - tile, tile - overlap), length - tile]:
+        weights = torch.ones(tile)
+        if overlap and start > 0:
+            weights[:overlap] *= ramp
+        if overlap and start + tile < length:
+            weights[-overlap:] *= ramp.flip(0)
+        total[start : start + tile] += weights
+        spans.append((start, start + tile, weights))
+    return [(start, stop, weights / total[start:stop]) for start, stop, weights in spans]

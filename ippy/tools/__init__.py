@@ -1,0 +1,1 @@
+"""Ways into the course from outside: scans of one's own."""

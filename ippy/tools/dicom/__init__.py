@@ -1,0 +1,6 @@
+"""Real scans: from folders of DICOM files to the course's slices."""
+
+from ippy.tools.dicom.importing import SEED, TEST_FRACTION, WINDOW, import_dicom
+from ippy.tools.dicom.manifest import summary
+
+__all__ = ["SEED", "TEST_FRACTION", "WINDOW", "import_dicom", "summary"]

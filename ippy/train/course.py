@@ -1,0 +1,149 @@
+"""From a name to a shipped checkpoint: train on generated slices, score, save, and record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ippy.base.checks import check_choice
+from ippy.base.paths import as_path, data_dir, weights_dir
+from ippy.data import MayoDataset, validation_slices
+from ippy.data.dataset import read_generated
+from ippy.models import build, spec
+from ippy.problems import motion_deblurring
+from ippy.quality import evaluate, summarise
+from ippy.quality.features import features_available
+from ippy.train.loop import RECIPES, History, Recipe, fit
+from ippy.train.recipe import check_recipe
+from ippy.train.resume import run_path
+from ippy.weights import load_checkpoint, read_manifest
+
+
+def pretrain(
+    name: str,
+    *,
+    recipe: Recipe | None = None,
+    folder: str | Path | None = None,
+    device: torch.device | str | None = None,
+    resume: bool = False,
+    skip_bad: bool = False,
+    progress: bool = True,
+) -> History:
+    """Train a model of the course for the reference task and write its checkpoint and record.
+
+    Args:
+        name: One of :data:`ippy.models.NAMES`.
+        recipe: How to train; the course's own recipe for this model if None.
+        folder: Where to write; the course's ``weights/`` if None. An older checkpoint there is
+            replaced only once the run is finished.
+        device: Where to train; the best there is if None.
+        resume: Go on with a run that was stopped.
+        skip_bad: Leave out the slices that can't be read, in training and in the scores.
+        progress: Show a bar.
+
+    Returns:
+        The history of the run.
+
+    Raises:
+        TypeError: ``recipe`` is no Recipe, or ``folder`` no path.
+        ValueError: There is no model of that name, a slice can't be read, the folder can't be
+            written, or the run that was stopped is another one.
+        FileNotFoundError: The slices have not been prepared.
+    """
+    recipe = _recipe(name, recipe)
+    train = MayoDataset(data_dir() / "train", skip_bad=skip_bad)
+    problem = motion_deblurring()
+    model = build(name, seed=recipe.seed)
+
+    def record(history: History) -> Mapping[str, Any]:
+        return {
+            "arguments": dict(spec(name).kwargs),
+            "data": _data_recipe(len(train)),
+            "test": _test_scores(name, model, device, skip_bad),
+        }
+
+    return fit(
+        model,
+        train,
+        problem,
+        recipe,
+        device=device,
+        validation=validation_slices(),
+        save_to=checkpoint_path(name, folder),
+        resume=resume,
+        record=record,
+        progress=progress,
+    )
+
+
+def checkpoint_path(name: str, folder: str | Path | None = None) -> Path:
+    """Return where a model's checkpoint goes: ``weights/<name>.pth`` if no folder is given."""
+    return (weights_dir() if folder is None else as_path(folder, "folder")) / f"{name}.pth"
+
+
+def is_finished(
+    name: str,
+    *,
+    recipe: Recipe | None = None,
+    folder: str | Path | None = None,
+    skip_bad: bool = False,
+) -> bool:
+    """Say whether a checkpoint is there and whole, made by this recipe from the data at hand.
+
+    Args:
+        name: One of :data:`ippy.models.NAMES`.
+        recipe: How it should have been trained; the course's own recipe if None.
+        folder: Where to look; the course's ``weights/`` if None.
+        skip_bad: It was trained without the slices that can't be read.
+
+    Raises:
+        TypeError: ``recipe`` is no Recipe, or ``folder`` no path.
+        ValueError: There is no model of that name, or a manifest is damaged.
+        FileNotFoundError: The slices have not been prepared.
+    """
+    recipe = _recipe(name, recipe)
+    path = checkpoint_path(name, folder)
+    entry = read_manifest(path.parent).get(name, {})
+    data = _data_recipe(len(MayoDataset(data_dir() / "train", skip_bad=skip_bad)))
+    wanted = {"recipe": asdict(recipe), "data": data}
+    if run_path(path).exists() or any(entry.get(key) != wanted[key] for key in wanted):
+        return False
+    try:
+        load_checkpoint(name, path)
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
+
+
+def _recipe(name: str, recipe: Recipe | None) -> Recipe:
+    spec(name)
+    if recipe is None:
+        check_choice("name", name, tuple(RECIPES))  # a model of one chapter alone has no recipe
+        return RECIPES[name]
+    check_recipe(recipe)
+    return recipe
+
+
+def _test_scores(
+    name: str, model: nn.Module, device: torch.device | str | None, skip_bad: bool
+) -> dict[str, float]:
+    """Score the model on the test slices, with LPIPS where its features are at hand."""
+    test = MayoDataset(data_dir() / "test", cache_bytes=0, skip_bad=skip_bad)
+    metrics = ("mse", "psnr", "ssim", *(("lpips",) if features_available() else ()))
+    table = evaluate({name: model}, test, motion_deblurring(), metrics=metrics, device=device)
+    return scores_entry(summarise(table).loc[name], len(test))
+
+
+def scores_entry(scores: Mapping[str, float], images: int) -> dict[str, float]:
+    """What the manifest tells of a model's mean scores over so many images."""
+    return {"images": images, **{key: round(value, 6) for key, value in scores.items()}}
+
+
+def _data_recipe(slices: int) -> dict[str, Any]:
+    """What the manifest tells of the training data: how it was generated, or that it was not."""
+    return {"generated": False, **read_generated(data_dir()), "train_slices": slices}

@@ -1,0 +1,185 @@
+"""Training pairs made on the fly: pair number p is a function of the seed and of p alone.
+
+Nothing has to be remembered to go on after step t, and any number of processes see the same pairs:
+each makes those of its own share of the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ippy.base.checks import check_tensor, check_values
+from ippy.base.device import memory_format
+from ippy.problems import InverseProblem
+
+ORDER, PAIR = 0, 1  # two families of random streams that never meet
+PLACES = 3  # random places that a crop is chosen from
+
+
+class TrainingPairs:
+    """Truth and measurement of random crops, measured whole and cropped afterwards.
+
+    The slices are taken epoch by epoch, each epoch in an order of its own. A slice is flipped at
+    random, measured, and cropped at the busiest of three random places, the one with the strongest
+    gradients: air has little to teach.
+
+    Args:
+        dataset: Slices (1, H, W) in [0, 1], all of one size.
+        problem: Makes the measurements.
+        crop: Side of the crops, in pixels.
+        seed: Seed of the order, the flips, the places and the noise, 0 or more.
+        grid: The places are multiples of this many pixels: a model's patch size, or 1.
+        device: Where the measurements are made.
+
+    Attributes:
+        shape: Of every slice, (1, H, W).
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[Tensor],
+        problem: InverseProblem,
+        *,
+        crop: int,
+        seed: int,
+        grid: int,
+        device: torch.device,
+    ) -> None:
+        self._dataset, self._problem, self._device = dataset, problem, device
+        self._crop, self._seed, self._grid = crop, seed, grid
+        self.shape = tuple(dataset[0].shape)
+        self._room = [(side - crop) // grid + 1 for side in self.shape[-2:]]
+        self._noise = torch.Generator(device)
+        self._epoch, self._order = -1, np.empty(0, int)
+
+    def batch(self, numbers: Iterable[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Make the pairs with these numbers.
+
+        Returns:
+            Truth and measurement, (B, 1, crop, crop), and the crops' places on the grid: row and
+            column, (B, 2).
+
+        Raises:
+            TypeError: A slice is no tensor of floating-point numbers.
+            ValueError: A slice can't be read, has another shape than the first, or holds NaN or
+                values that are off the scale.
+        """
+        slices, corners, noises = [], [], []
+        for number in numbers:
+            rng = np.random.default_rng((self._seed, PAIR, number))
+            flips = [
+                axis for axis, flip in zip((1, 2), rng.integers(2, size=2), strict=True) if flip
+            ]
+            slices.append(self._slice(self._index(number)).flip(flips))
+            places = rng.integers(self._room, size=(PLACES, 2))
+            corners.append(self._busiest(slices[-1][0], places))
+            noises.append(int(rng.integers(2**63)))
+        x = self._send(torch.stack(slices))  # (B, 1, H, W)
+        # A generator reseeded for each image draws for it what it would draw in any other batch.
+        y = torch.cat(
+            [
+                self._problem.measure(image, self._noise.manual_seed(seed))
+                for image, seed in zip(x.split(1), noises, strict=True)
+            ]
+        )
+        origin = torch.from_numpy(np.stack(corners))  # (B, 2)
+        corner = origin * self._grid
+        return crop(x, corner, self._crop), crop(y, corner, self._crop), self._send(origin)
+
+    def _busiest(self, x: Tensor, places: np.ndarray) -> np.ndarray:
+        """Return the place (row, column) whose crop of x (H, W) has the strongest gradients."""
+        squares = [
+            x[row : row + self._crop, col : col + self._crop] for row, col in places * self._grid
+        ]
+        changes = [sum(square.diff(dim=k).square().sum() for k in (0, 1)) for square in squares]
+        return places[int(torch.stack(changes).argmax())]
+
+    def _slice(self, index: int) -> Tensor:
+        x = self._dataset[index]
+        check_slice(index, x)
+        if x.shape != self.shape:
+            raise ValueError(
+                f"dataset[{index}] has shape {tuple(x.shape)} and dataset[0] {self.shape}; "
+                "expected one shape for all slices"
+            )
+        return x
+
+    def _index(self, number: int) -> int:
+        """Return which slice a pair is made of."""
+        epoch, place = divmod(number, len(self._dataset))
+        if epoch != self._epoch:
+            rng = np.random.default_rng((self._seed, ORDER, epoch))
+            self._epoch, self._order = epoch, rng.permutation(len(self._dataset))
+        return int(self._order[place])
+
+    def _send(self, x: Tensor) -> Tensor:
+        """Copy to the device; from pinned memory a GPU takes it without being waited for."""
+        if self._device.type == "cuda":
+            x = x.pin_memory()
+        return x.to(self._device, non_blocking=True)
+
+
+def check_slice(index: int, x: Any, *, wait: bool = False) -> None:
+    """Check one slice of a data set (``wait``: as for :func:`ippy.base.checks.check_values`).
+
+    Raises:
+        TypeError: It is no tensor of floating-point numbers.
+        ValueError: It is not (1, H, W), or holds NaN or values that are off the scale of [0, 1].
+    """
+    name = f"dataset[{index}]"
+    check_tensor(name, x, axes=(3,), expected="(1, H, W)")
+    if len(x) != 1:
+        raise ValueError(f"{name} has shape {tuple(x.shape)}; expected (1, H, W)")
+    check_values(name, x, span=2, wait=wait)
+
+
+def check_dataset(dataset: Any, crop: int, grid: int) -> None:
+    """Check that crops on a grid of so many pixels can be cut from a data set's first slice.
+
+    Raises:
+        TypeError: ``dataset`` is no data set with a length, or its slices are no such tensors.
+        ValueError: It is empty, its slices are no good, or the crops fit neither them nor the grid.
+    """
+    indexed = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
+    if not indexed or isinstance(dataset, str | bytes | Mapping):
+        raise TypeError(
+            f"dataset is a {type(dataset).__name__}; expected a data set of slices (1, H, W) with "
+            "a length, e.g. MayoDataset(folder)"
+        )
+    if not len(dataset):
+        raise ValueError("dataset is empty; `python -m ippy prepare` makes slices to train on")
+    check_slice(0, dataset[0], wait=True)
+    shape = tuple(dataset[0].shape)
+    if min(shape[1:]) < crop:
+        raise ValueError(
+            f"crops of {crop} pixels don't fit slices of shape {shape}. Choose a smaller "
+            "crop, or prepare other slices (`python -m ippy prepare`)."
+        )
+    if crop % grid:
+        raise ValueError(
+            f"crop is {crop}; expected a multiple of {grid} pixels, the model's patch_size"
+        )
+
+
+def crop(x: Tensor, corner: Tensor, size: int) -> Tensor:
+    """Cut one square out of each image.
+
+    Args:
+        x: Images (B, C, H, W).
+        corner: Row and column of each square's first pixel, (B, 2).
+        size: Side of the squares, in pixels.
+
+    Returns:
+        The squares, (B, C, size, size), in the memory format that the device trains fastest in.
+    """
+    squares = [
+        image[:, row : row + size, col : col + size]
+        for image, (row, col) in zip(x, corner.tolist(), strict=True)
+    ]
+    return torch.stack(squares).contiguous(memory_format=memory_format(x.device))

@@ -1,0 +1,165 @@
+"""``manifest.json``: what each checkpoint of a weights folder is, and the sha256 of its file."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from ippy.base.files import remove_leftovers, write_atomically
+from ippy.base.paths import as_path, weights_dir
+from ippy.models import NAMES
+
+MANIFEST = "manifest.json"
+LOCK = f".{MANIFEST}.lock"
+
+
+def read_manifest(folder: str | Path | None = None) -> dict[str, dict[str, Any]]:
+    """Return the manifest of a weights folder: name -> record; empty if there is none.
+
+    Args:
+        folder: The folder; the course's ``weights/`` if None.
+
+    Raises:
+        ValueError: The manifest is damaged, or is another program's file.
+    """
+    path = (weights_dir() if folder is None else as_path(folder, "folder")) / MANIFEST
+    if not path.is_file():
+        return {}
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON ({error}). {remedy(path)}") from error
+    if not isinstance(entries, dict) or not all(map(_is_entry, entries.values())):
+        raise ValueError(
+            f"{path} is not a manifest of checkpoints; expected an object with one object a "
+            f"checkpoint, as {{'UNet': {{'sha256': …}}}}. {remedy(path)}"
+        )
+    settled = {key: _settled(entry, path.parent) for key, entry in entries.items()}
+    return {key: entry for key, entry in settled.items() if entry is not None}
+
+
+def write_recorded(path: Path, content: bytes, entry: Mapping[str, Any]) -> None:
+    """Write a checkpoint and its entry, so that a crash at any moment leaves the two agreeing.
+
+    Two files can't be renamed at once. So the manifest is written twice: before the checkpoint
+    changes it holds the new entry and the one it replaces, and :func:`read_manifest` tells by the
+    file's sha256 which of the two is true; afterwards it holds the new one.
+
+    Args:
+        path: The checkpoint. Its folder is made if it is not there.
+        content: Its bytes.
+        entry: What the manifest tells of it, as JSON values, ``sha256`` included.
+
+    Raises:
+        ValueError: The folder's manifest is damaged. Nothing was written.
+        OSError: The disk is full or the folder can't be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.parent / LOCK, timeout=60):  # another process may be saving its own model
+        for written in (path, path.with_name(MANIFEST)):
+            remove_leftovers(written)
+        before, key = read_manifest(path.parent), name_of(path)
+        pending = {"file": path.name, "replaces": before.get(key)}
+        _write(path.parent, before | {key: entry | pending})
+        write_atomically(path, lambda file: file.write(content))
+        _write(path.parent, before | {key: entry})
+
+
+def checksums(names: Iterable[str]) -> dict[str, str]:
+    """Return the sha256 that the course's manifest records for each of these checkpoints.
+
+    Raises:
+        ValueError: One has no entry, or the manifest is damaged.
+    """
+    recorded = read_manifest()
+    missing = [name for name in names if name not in recorded]
+    if missing:
+        raise ValueError(
+            f"{weights_dir() / MANIFEST} has no entry {missing[0]!r}. "
+            f"{remedy(weights_dir() / f'{missing[0]}.pth')}"
+        )
+    return {name: recorded[name]["sha256"] for name in names}
+
+
+def amend(entries: Mapping[str, Mapping[str, Any]]) -> None:
+    """Tell more of the course's checkpoints, such as their scores on other slices.
+
+    Args:
+        entries: Name -> what to add, as JSON values, and the ``sha256`` of the checkpoint that it
+            belongs to. A part that is there already is replaced.
+
+    Raises:
+        ValueError: A checkpoint was replaced meanwhile, or the manifest is damaged. Nothing was
+            written.
+        OSError: The disk is full or the folder can't be written.
+    """
+    with FileLock(weights_dir() / LOCK, timeout=60):
+        recorded = read_manifest()
+        for name, entry in entries.items():
+            if recorded.get(name, {}).get("sha256") != entry["sha256"]:
+                path = weights_dir() / f"{name}.pth"
+                raise ValueError(f"{path} was replaced meanwhile; do the same once more")
+        more = {name: {**recorded[name], **entry} for name, entry in entries.items()}
+        _write(weights_dir(), recorded | more)
+
+
+def name_of(path: Path) -> str:
+    """Return a checkpoint's name in the manifest: ``UNet`` for ``UNet.pth``."""
+    return path.name.removesuffix(".pth")
+
+
+def remedy(path: Path) -> str:
+    """Say how to get a file of a weights folder back; the course's own come with git."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.parent.is_dir() and path.parent.samefile(weights_dir()):
+            if path.name == MANIFEST:
+                return f"Restore it with `git checkout -- weights/{MANIFEST}`."
+            if path.stem in NAMES:
+                return (
+                    f"Restore it with `git checkout -- weights/{path.name}` (all of them and "
+                    "their manifest: `git checkout -- weights`), or train it with "
+                    f"`python -m ippy train {path.stem}`."
+                )
+    if path.name == MANIFEST:
+        return "Delete it, or keep checkpoints in a folder of their own: they load without it."
+    if path.stem in NAMES:
+        return (
+            "Copy it again from where it came, or train it with "
+            f"`python -m ippy train {path.stem} --output {shlex.quote(str(path.parent))}`."
+        )
+    return (
+        "Copy it again from where it came, or save it again with "
+        "ippy.weights.save_checkpoint(model, path)."
+    )
+
+
+def _is_entry(entry: object) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    settled = "replaces" not in entry
+    return settled or (
+        isinstance(entry.get("file"), str) and isinstance(entry["replaces"], dict | None)
+    )
+
+
+def _settled(entry: dict[str, Any], folder: Path) -> dict[str, Any] | None:
+    """Return the entry of the file that is there, where a save stopped between two renames."""
+    if "replaces" not in entry:
+        return entry
+    path = folder / entry["file"]
+    new = path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == entry.get("sha256")
+    if new:
+        return {key: value for key, value in entry.items() if key not in ("file", "replaces")}
+    return entry["replaces"]
+
+
+def _write(folder: Path, manifest: Mapping[str, Any]) -> None:
+    text = json.dumps(manifest, indent=1) + "\n"
+    write_atomically(folder / MANIFEST, lambda file: file.write(text.encode()))
