@@ -18,11 +18,12 @@ from torch.optim.optimizer import (
 )
 from torch.utils.flop_counter import FlopCounterMode
 
-from ippy.base.device import accelerator, get_device
+from ippy.base.device import get_device
 from ippy.models import LABELS, NAMES, build
 from ippy.problems import gaussian_noise, motion_deblurring
 from ippy.quality.evaluation import PUBLISHED, PUBLISHED_SLICES, PUBLISHED_TRAINING
 from ippy.train import RECIPES, fit
+from ippy.train.distributed import accelerator
 from ippy.weights import read_manifest
 
 ROUNDS = 3

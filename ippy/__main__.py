@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 
-from ippy.base.device import accelerator, on_main
 from ippy.base.paths import data_dir
 from ippy.data import MayoDataset, prepare_mayo
 from ippy.models import LABELS, NAMES
@@ -23,6 +22,7 @@ from ippy.quality.features import MISSING_FEATURES, features_available
 from ippy.tools.dicom import SEED, TEST_FRACTION, WINDOW, import_dicom, summary
 from ippy.train import RECIPES, Recipe, Stopped
 from ippy.train.course import checkpoint_path, is_finished, pretrain, scores_entry
+from ippy.train.distributed import accelerator, on_main
 from ippy.train.resume import stopped_after
 from ippy.weights import load_checkpoint
 from ippy.weights.manifest import amend, checksums

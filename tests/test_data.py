@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import center_crop, resize
 
-from ippy.data import MayoDataset, prepare_mayo, validation_slices
-from ippy.data import dataset as data
+from ippy.data import MayoDataset, dataset, prepare_mayo, validation_slices
+from ippy.data import generation as data
 from ippy.data.slices import read_slice
 from ippy.weights import read_manifest
 
@@ -97,7 +97,7 @@ def test_a_machine_that_makes_other_pixels_is_told(tiny, monkeypatch, capsys, ro
 FULL_DISK = """
 import resource, sys
 import numpy as np
-from ippy.data import dataset as data
+from ippy.data import generation as data
 data.PLAN = {"train": {"G01": 2}, "test": {"G91": 1}}
 noise = np.random.default_rng(0).integers(0, 256, (256, 256), np.uint8)
 data.generate_slice = lambda *_: noise
@@ -328,7 +328,12 @@ def test_the_cache_saves_reading_and_stays_within_its_bound(tmp_path, monkeypatc
         save(tmp_path / "a" / f"{i}.png", grey(32, 32, seed=i))
     slices = MayoDataset(tmp_path, 32, cache_bytes=2 * 32 * 32)
     read = []
-    monkeypatch.setattr(data, "read_slice", lambda path: read.append(path.name) or read_slice(path))
+
+    def noted(path):
+        read.append(path.name)
+        return read_slice(path)
+
+    monkeypatch.setattr(dataset, "read_slice", noted)
     for _ in range(2):
         assert len([slices[i] for i in range(len(slices))]) == 4
     assert read == ["0.png", "1.png", "2.png", "3.png", "2.png", "3.png"]

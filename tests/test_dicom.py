@@ -17,7 +17,7 @@ from PIL import Image
 
 from ippy.__main__ import main
 from ippy.data import MayoDataset, prepare_mayo
-from ippy.data import dataset as data
+from ippy.data import generation as data
 from ippy.tools.dicom import import_dicom, importing
 from ippy.tools.dicom.headers import LeftOutError
 from ippy.tools.dicom.pixels import grey_levels, hounsfield

@@ -1,18 +1,15 @@
-"""Linear operators K of the forward model y = K x + e, each with its exact adjoint K.T."""
+"""Blur: correlation with a small kernel, and the kernels of motion and of a Gaussian."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ippy.base.checks import (
-    COMPLEX,
     LARGEST,
-    REAL,
     check_choice,
     check_counts,
     check_number,
@@ -20,63 +17,12 @@ from ippy.base.checks import (
     check_values,
     check_window,
 )
+from ippy.operators.linear import LinearOperator
 
 # Taps (dr, dc, weight): the output at row r and column c gains weight * x[r + dr, c + dc].
 Taps = list[tuple[int, int, float]]
 
-LARGEST_LINEAR = 1e38  # nothing is squared here; only what is about to overflow is refused
 IN_CACHE = 8  # images summed together: all taps pass over them while they are in the cache
-
-
-class LinearOperator(ABC):
-    """A linear map on images, ``K(x)`` or ``K @ x``, with its adjoint ``K.T``.
-
-    A subclass gives ``_forward`` and ``_adjoint``. They must satisfy <K x, y> = <x, K.T y> for all
-    x and y, and autograd through one must be the other.
-    """
-
-    @abstractmethod
-    def _forward(self, x: Tensor) -> Tensor: ...
-
-    @abstractmethod
-    def _adjoint(self, y: Tensor) -> Tensor: ...
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Apply the operator to images of shape (..., H, W).
-
-        Raises:
-            TypeError: ``x`` is not a tensor of floating-point numbers.
-            ValueError: ``x`` has fewer than two axes, or holds NaN or infinity.
-        """
-        images = "images (..., H, W)"
-        check_tensor("x", x, axes=range(2, 9), expected=images, dtypes=REAL + COMPLEX, empty=True)
-        if x.numel() == 0:
-            return x.clone()  # no images in, no images out
-        check_values("x", x, most=LARGEST_LINEAR)
-        return self._forward(x)
-
-    def __matmul__(self, x: Tensor) -> Tensor:
-        return self(x)
-
-    @property
-    def T(self) -> LinearOperator:
-        """The adjoint operator."""
-        return _Adjoint(self)
-
-
-class _Adjoint(LinearOperator):
-    def __init__(self, operator: LinearOperator) -> None:
-        self._operator = operator
-
-    def _forward(self, x: Tensor) -> Tensor:
-        return self._operator._adjoint(x)
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        return self._operator._forward(y)
-
-    @property
-    def T(self) -> LinearOperator:
-        return self._operator
 
 
 class Blurring(LinearOperator):

@@ -13,7 +13,7 @@ from torch import nn
 from ippy.base.checks import check_choice
 from ippy.base.paths import as_path, data_dir, weights_dir
 from ippy.data import MayoDataset, validation_slices
-from ippy.data.dataset import read_generated
+from ippy.data.generation import read_generated
 from ippy.models import build, spec
 from ippy.problems import motion_deblurring
 from ippy.quality import evaluate, summarise

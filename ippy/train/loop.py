@@ -15,8 +15,8 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ippy.base.checks import check_batch, check_values
-from ippy.base.device import accelerator, on_main, shared
 from ippy.problems import InverseProblem
+from ippy.train.distributed import accelerator, on_main, shared
 from ippy.train.interrupts import Stopped, held_back
 from ippy.train.pairs import check_dataset
 from ippy.train.recipe import RECIPES, Recipe, check_recipe

@@ -17,7 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ippy.base.files import write_atomically
-from ippy.data.dataset import MANIFEST as GENERATED
+from ippy.data.generation import MANIFEST as GENERATED
 from ippy.tools.dicom.headers import LeftOutError, Slice, files_below, scan
 from ippy.tools.dicom.manifest import (
     MANIFEST,
