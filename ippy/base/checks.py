@@ -18,8 +18,9 @@ refuse a *truth* that spans more than twice their data range, such as 0 to 255 t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any
 
 import torch
@@ -36,6 +37,37 @@ LARGEST_WINDOW = 255
 
 REAL = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 COMPLEX = (torch.complex64, torch.complex128)
+
+SPOKEN: dict[type, str] = {
+    nn.Module: "torch.nn.Module",
+    Tensor: "torch.Tensor",
+    torch.Generator: "torch.Generator",
+    Mapping: "dict",
+    Sequence: "list",
+    PathLike: "pathlib.Path",
+}
+"""What a message calls a class whose own name would not help."""
+
+
+def check_type(name: str, value: Any, cls: type | tuple[type, ...], example: str) -> None:
+    """Check that ``value`` is an instance of ``cls``, or of one of several classes.
+
+    Args:
+        name: What the caller calls it.
+        value: The argument.
+        cls: What it should be.
+        example: An expression that gives one, as the reader would write it.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if not isinstance(value, cls):
+        classes = cls if isinstance(cls, tuple) else (cls,)
+        wanted = " or ".join(SPOKEN.get(one, one.__name__) for one in classes)
+        article = "an" if wanted[0] in "AEIOU" else "a"
+        raise TypeError(
+            f"{name} is a {type(value).__name__}; expected {article} {wanted}, e.g. {example}"
+        )
 
 
 def check_integer(name: str, value: Any, *, least: int = 0, most: int = 2**63 - 1) -> int:
