@@ -19,7 +19,7 @@ def job(model: str, loss: str, seed: int) -> Job:
 STUDY = Study(
     question="Does one loss, MSE or L1, suit every family of networks?",
     decides="That the U-Nets are trained with L1 and the others with MSE.",
-    fixed="Slices of generated bodies, one 128-pixel crop a step, the model's own rate; seeds 0, 1.",
+    fixed="Generated bodies, one 128-pixel crop a step, the model's own rate, two seeds.",
     rows=grid(model=list(STEPS), loss=["mse", "l1"], seed=[0, 1]),
     job=job,
     minutes=2.5,
