@@ -195,6 +195,9 @@ def test_what_is_no_study_is_refused(tiny_course):
     write(tiny_course, DEFINITION.replace("seed=[0]", "seed=[0, 0]"))
     with pytest.raises(ValueError, match="rows has 'loss=mse,seed=0' twice"):
         load("tiny")
+    write(tiny_course, DEFINITION.replace('"mse"', '"1/8"'))
+    with pytest.raises(ValueError, match=r"rows has 'loss=1/8,seed=0'; expected .* a file's name"):
+        load("tiny")
 
 
 def test_a_damaged_record_is_named(tiny_course):

@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -22,6 +23,9 @@ from ippy.train import Recipe
 
 Factors = dict[str, Any]
 """What distinguishes a run from the others of its study: name -> a JSON value."""
+
+
+FILE_NAME = re.compile(r"[\w .,=+-]+")
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,9 @@ class Study:
         twice = next((key for key in keys if keys.count(key) > 1), None)
         if twice is not None:
             raise ValueError(f"rows has {twice!r} twice; expected factors that tell all runs apart")
+        bad = next((key for key in keys if not FILE_NAME.fullmatch(key)), None)
+        if bad is not None:
+            raise ValueError(f"rows has {bad!r}; expected factors that can be in a file's name")
 
 
 def grid(**levels: Iterable[Any]) -> tuple[Factors, ...]:
