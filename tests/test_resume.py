@@ -18,11 +18,11 @@ import torch
 from torch import nn
 
 from ippy import __main__ as command_line
-from ippy.train import RECIPES, Recipe, Stopped, fit
+from ippy.train import RECIPES, Recipe, Stopped, fit, supervisor
 from ippy.train import course as pretraining
 from ippy.train import loop as training
 from ippy.train.interrupts import held_back
-from ippy.train.resume import run_path
+from ippy.train.resume import RunFile, run_path
 from ippy.weights import load_checkpoint, read_manifest, save_checkpoint
 
 pytestmark = pytest.mark.usefixtures("ctrl_c_is_heard")
@@ -55,10 +55,10 @@ def weights(model):
 def assert_same(came, expected):
     (model, history), (model_expected, history_expected) = came, expected
     assert history.loss == history_expected.loss and history.step == history_expected.step
-    looks, expected_looks = (
-        [look[::2] for look in h.validation] for h in (history, history_expected)
+    scores, expected_scores = (
+        [entry[::2] for entry in h.validation] for h in (history, history_expected)
     )
-    assert looks == expected_looks and len(looks) == 12  # step and PSNR
+    assert scores == expected_scores and len(scores) == 12  # step and PSNR
     assert weights(model).equal(weights(model_expected))
 
 
@@ -96,14 +96,14 @@ def test_a_run_may_be_stopped_again_and_its_seconds_add_up(tiny, whole, monkeypa
 
 def test_an_epoch_is_saved_when_it_ends_and_a_long_one_in_between(tiny, monkeypatch, tmp_path):
     saved = []
-    plain = training.RunFile.save
+    plain = RunFile.save
     monkeypatch.setattr(
-        training.RunFile, "save", lambda file, state: (saved.append(state.step), plain(file, state))
+        RunFile, "save", lambda file, state: (saved.append(state.step), plain(file, state))
     )
     tiny.train(tmp_path / "m.pth")
     assert saved == list(range(3, 61, 3))
     saved.clear()
-    monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(supervisor, "SAVE_EVERY", 0.0)
     tiny.train(tmp_path / "m.pth")
     assert saved == list(range(1, 61))
 
@@ -196,8 +196,8 @@ def test_a_damaged_state_is_refused_and_nothing_in_it_runs(
         {"step": "20"},
         {"losses": torch.zeros(19)},
         {"losses": torch.full((20,), torch.nan)},
-        {"validation": [(21, 0.0, 30.0)]},
-        {"validation": [(20, 0.0, "30")]},
+        {"validations": [(21, 0.0, 30.0)]},
+        {"validations": [(20, 0.0, "30")]},
         {"model": torch.zeros(3)},
         {"optimizer": {}},
         {"seconds": None},

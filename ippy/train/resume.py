@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ from ippy.base.paths import as_path
 from ippy.problems import InverseProblem
 from ippy.weights import read_manifest
 from ippy.weights.checkpoint import unpack
+
+if TYPE_CHECKING:
+    from ippy.train.loop import Run
 
 PROBES = 4  # slices that stand for the whole data set
 UNREADABLE = (
@@ -81,7 +84,7 @@ class RunState:
         step: Number of finished steps.
         seconds: Time spent on them.
         losses: The loss of each, (step,).
-        validation: Step, seconds and PSNR (dB) of each look at the validation slices.
+        validations: Step, seconds and PSNR (dB) of each validation.
         model: State dict of the model.
         optimizer: State dict of the optimiser.
     """
@@ -89,9 +92,41 @@ class RunState:
     step: int
     seconds: float
     losses: Tensor
-    validation: list[tuple[int, float, float]]
+    validations: list[tuple[int, float, float]]
     model: Mapping[str, Tensor]
     optimizer: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, run: Run) -> RunState:
+        """Return what a run needs to go on from here."""
+        return cls(
+            step=run.done,
+            seconds=run.seconds,
+            losses=run.losses[: run.done].clone(),
+            validations=list(run.validations),
+            model=run.model.state_dict(),
+            optimizer=run.optimizer.state_dict(),
+        )
+
+    def restore(self, run: Run, target: str | Path) -> None:
+        """Let a run to ``target`` go on from this state.
+
+        Raises:
+            ValueError: It is the state of another model.
+        """
+        try:
+            run.model.load_state_dict(self.model)
+            run.optimizer.load_state_dict(self.optimizer)
+            run.optimizer.check_state()
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{run_path(target)} is the state of another model than this "
+                f"{type(run.model).__name__}. Give the one that it was started with, or delete the "
+                "file, and training starts from the beginning."
+            ) from error
+        run.losses[: self.step] = self.losses.to(run.losses.device)
+        run.done, run.seconds_before = self.step, self.seconds
+        run.validations = list(self.validations)
 
     def is_finite(self) -> bool:
         """Say whether every number is finite: losses, weights, and the optimiser's moments."""
@@ -218,7 +253,7 @@ def _check_state(state: RunState, steps: int) -> None:
     """Raise an exception of any kind if the parts of a state don't agree."""
     check_integer("step", state.step, least=1, most=steps)
     check_number("seconds", state.seconds, least=0, most=float("inf"))
-    for step, seconds, score in state.validation:
+    for step, seconds, score in state.validations:
         check_integer("step", step, least=1, most=state.step)
         check_number("seconds", seconds, least=0, most=state.seconds + 1)
         check_number("score", score, least=-float("inf"), most=float("inf"))
