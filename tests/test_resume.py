@@ -199,7 +199,7 @@ def test_a_damaged_state_is_refused_and_nothing_in_it_runs(
         {"validations": [(21, 0.0, 30.0)]},
         {"validations": [(20, 0.0, "30")]},
         {"model": torch.zeros(3)},
-        {"optimizer": {}},
+        {"optimizers": [{}]},
         {"seconds": None},
         {"more": 0},
     ],
@@ -213,19 +213,23 @@ def test_a_state_whose_parts_disagree_is_refused(tiny, stopped, change):
         tiny.train(stopped, resume=True)
 
 
-@pytest.mark.parametrize("part", ["param_groups", "momentum", "square", "step", "shape"])
-def test_an_optimiser_of_another_model_is_refused(tiny, stopped, part):
+@pytest.mark.parametrize(
+    "part", ["param_groups", "momentum", "exp_avg_sq", "step", "more", "shape"]
+)
+def test_optimisers_of_another_model_are_refused(tiny, stopped, part):
     content = torch.load(run_path(stopped))
-    optimizer = content["state"]["optimizer"]
+    muon, adamw = content["state"]["optimizers"]
     match part:
         case "param_groups":
-            del optimizer["param_groups"]
+            del adamw["param_groups"]
         case "momentum":
-            del optimizer["state"][2]["momentum"]  # of the second convolution
-        case "square" | "step":
-            del optimizer["state"][0][part]
+            del muon["state"][0]["momentum"]
+        case "exp_avg_sq" | "step":
+            del adamw["state"][0][part]
+        case "more":
+            content["state"]["optimizers"].append(adamw)
         case "shape":
-            optimizer["state"][0]["mean"] = torch.zeros(2)
+            adamw["state"][0]["exp_avg"] = torch.zeros(2)
     torch.save(content, run_path(stopped))
     with pytest.raises(ValueError, match=r"m\.run\.pth is the state of another model"):
         tiny.train(stopped, resume=True)

@@ -1,8 +1,8 @@
 """Training in one sitting: a step, the validation, the history, and ``fit``, the loop around them.
 
-Left out, because they are not the idea: how pairs are made (:mod:`ippy.train.pairs`), the optimiser
-(:mod:`ippy.train.muon`), what is saved and when (:mod:`ippy.train.supervisor`), and the engine,
-which knows the device, the precision and other processes (:mod:`ippy.train.distributed`).
+Left out, because they are not the idea: how pairs are made (:mod:`ippy.train.pairs`), the
+optimisers (:mod:`ippy.train.muon`), what is saved and when (:mod:`ippy.train.supervisor`), and the
+engine, which knows the device, the precision and other processes (:mod:`ippy.train.distributed`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ippy.problems import InverseProblem
 from ippy.quality import psnr
 from ippy.train.arguments import check_arguments
 from ippy.train.distributed import accelerator, own_share, runs_on
-from ippy.train.muon import Muon
+from ippy.train.muon import make_optimizers
 from ippy.train.pairs import TrainingPairs
 from ippy.train.recipe import LOSSES, Recipe
 from ippy.train.supervisor import Supervisor
@@ -74,7 +74,7 @@ class Objective(nn.Module):
 
 
 class Run:
-    """A model, its optimiser, and how far they are.
+    """A model, its optimisers, and how far they are.
 
     Args:
         engine: Device, precision and processes.
@@ -102,7 +102,12 @@ class Run:
         self.engine, self.model, self.recipe = engine, model, recipe
         self.dataset, self.problem = dataset, problem
         model.to(engine.device, memory_format=memory_format(engine.device)).train()
-        self.optimizer = Muon(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+        self.weights = [weight for weight in model.parameters() if weight.requires_grad]
+        self.optimizers = make_optimizers(
+            self.weights, lr=recipe.lr, weight_decay=recipe.weight_decay
+        )
+        for weight in self.weights:
+            weight.grad = None  # of the caller, maybe
         self.objective = engine.prepare(Objective(model, LOSSES[recipe.loss]()))
         self.pairs = TrainingPairs(
             dataset,
@@ -133,16 +138,17 @@ class Run:
         return self.done % self.steps_per_block == 0 or self.done == self.recipe.steps
 
     def step(self) -> None:
-        """Take one step: pairs, loss, gradient, clipping, the optimiser's move."""
+        """Take one step: pairs, loss, gradient, clipping, the optimisers' moves."""
         first, count = self.done * self.recipe.batch_size, self.recipe.batch_size
         batch = self.pairs.batch(own_share(self.engine, range(first, first + count)))
         loss = self.objective(*batch)
-        self.optimizer.zero_grad()
         self.engine.backward(loss)
-        self.engine.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.lr * self.recipe.rate(self.done)
-        self.optimizer.step()
+        self.engine.clip_grad_norm_(self.weights, self.recipe.clip)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = optimizer.defaults["lr"] * self.recipe.rate(self.done)
+            optimizer.step()
+            optimizer.zero_grad()
         self.losses[self.done] = self.engine.reduce(loss.detach(), "mean")
         self.done += 1
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
 from ippy.base.checks import check_integer, check_number
 from ippy.base.files import remove_leftovers, write_atomically
 from ippy.base.paths import as_path
 from ippy.problems import InverseProblem
+from ippy.train.muon import Muon
 from ippy.weights import read_manifest
 from ippy.weights.checkpoint import unpack
 
@@ -86,7 +88,7 @@ class RunState:
         losses: The loss of each, (step,).
         validations: Step, seconds and PSNR (dB) of each validation.
         model: State dict of the model.
-        optimizer: State dict of the optimiser.
+        optimizers: State dicts of the optimisers.
     """
 
     step: int
@@ -94,7 +96,7 @@ class RunState:
     losses: Tensor
     validations: list[tuple[int, float, float]]
     model: Mapping[str, Tensor]
-    optimizer: Mapping[str, Any]
+    optimizers: list[Mapping[str, Any]]
 
     @classmethod
     def of(cls, run: Run) -> RunState:
@@ -105,7 +107,7 @@ class RunState:
             losses=run.losses[: run.done].clone(),
             validations=list(run.validations),
             model=run.model.state_dict(),
-            optimizer=run.optimizer.state_dict(),
+            optimizers=[optimizer.state_dict() for optimizer in run.optimizers],
         )
 
     def restore(self, run: Run, target: str | Path) -> None:
@@ -116,8 +118,9 @@ class RunState:
         """
         try:
             run.model.load_state_dict(self.model)
-            run.optimizer.load_state_dict(self.optimizer)
-            run.optimizer.check_state()
+            for optimizer, saved in zip(run.optimizers, self.optimizers, strict=True):
+                optimizer.load_state_dict(saved)
+                _check_moments(optimizer)
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{run_path(target)} is the state of another model than this "
@@ -130,7 +133,12 @@ class RunState:
 
     def is_finite(self) -> bool:
         """Say whether every number is finite: losses, weights, and the optimiser's moments."""
-        moments = [v for of_one in self.optimizer["state"].values() for v in of_one.values()]
+        moments = [
+            value
+            for saved in self.optimizers
+            for of_one in saved["state"].values()
+            for value in of_one.values()
+        ]
         tensors = [v for v in (self.losses, *self.model.values(), *moments) if torch.is_tensor(v)]
         return all(bool(v.isfinite().all()) for v in tensors)
 
@@ -247,6 +255,15 @@ def probe(dataset: Dataset[Tensor], problem: InverseProblem) -> Tensor:
 
 def _close(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and a.allclose(b, rtol=0, atol=1e-4)
+
+
+def _check_moments(optimizer: Optimizer) -> None:
+    """Raise an exception of any kind if what was loaded does not fit the weights."""
+    parts = {"momentum"} if isinstance(optimizer, Muon) else {"step", "exp_avg", "exp_avg_sq"}
+    for weight, state in optimizer.state.items():
+        shapes = {part: value.shape for part, value in state.items()}
+        if shapes != {part: () if part == "step" else weight.shape for part in parts}:
+            raise ValueError(f"a weight {tuple(weight.shape)} has the moments {shapes}")
 
 
 def _check_state(state: RunState, steps: int) -> None:

@@ -108,7 +108,7 @@ class Supervisor:
         self._file.save(self._check_finite())
 
     def _check_finite(self) -> RunState:
-        """Return the state, if losses, weights and the optimiser's moments are finite."""
+        """Return the state, if losses, weights and the optimisers' moments are finite."""
         self._check_losses()
         state = RunState.of(self._run)
         if not state.is_finite():
