@@ -12,6 +12,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -94,18 +95,40 @@ def test_a_run_may_be_stopped_again_and_its_seconds_add_up(tiny, whole, monkeypa
     assert came[1].images_per_second == pytest.approx(60 * 4 * 16 * 16 / (24 * 32) / 1000, rel=0.5)
 
 
-def test_an_epoch_is_saved_when_it_ends_and_a_long_one_in_between(tiny, monkeypatch, tmp_path):
-    saved = []
-    plain = RunFile.save
-    monkeypatch.setattr(
-        RunFile, "save", lambda file, state: (saved.append(state.step), plain(file, state))
-    )
-    tiny.train(tmp_path / "m.pth")
-    assert saved == list(range(3, 61, 3))
-    saved.clear()
+@pytest.fixture
+def save_always(monkeypatch):
+    """Save the state after each step."""
     monkeypatch.setattr(supervisor, "SAVE_EVERY", 0.0)
-    tiny.train(tmp_path / "m.pth")
-    assert saved == list(range(1, 61))
+
+
+@pytest.fixture
+def saved(monkeypatch):
+    """The steps after which states were saved."""
+    steps, plain = [], RunFile.save
+    monkeypatch.setattr(
+        RunFile, "save", lambda file, state: (steps.append(state.step), plain(file, state))
+    )
+    return steps
+
+
+@pytest.mark.parametrize(
+    ("seconds_per_step", "expected"),
+    [(0.5, [60]), (7, [9, 18, 27, 36, 45, 54, 60]), (60, [*range(1, 61)])],
+)
+def test_the_state_is_saved_once_a_minute_and_at_the_end(
+    tiny, saved, seconds_per_step, expected, monkeypatch, tmp_path
+):
+    now, plain = [0.0], training.Run.step
+
+    def slow_step(run):
+        now[0] += seconds_per_step
+        plain(run)
+
+    monkeypatch.setattr(training.Run, "step", slow_step)
+    monkeypatch.setattr(supervisor, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    model, slices, *rest = tiny.parts()
+    fit(model, slices[:1], *rest, device=CPU, save_to=tmp_path / "m.pth", progress=False)
+    assert saved == expected  # of one slice, so that every step ends several epochs
 
 
 def test_without_resume_a_run_starts_afresh(tiny, whole, monkeypatch, tmp_path):
@@ -236,10 +259,10 @@ def test_optimisers_of_another_model_are_refused(tiny, stopped, part):
 
 
 class GoingBad:
-    """The tiny run's slices; one of them can't be read any more when its turn has come often."""
+    """The tiny run's slices; one of them can't be had any more when its turn has come often."""
 
-    def __init__(self, slices, reads):
-        self.slices, self.reads = slices, reads
+    def __init__(self, slices, reads, error):
+        self.slices, self.reads, self.error = slices, reads, error
 
     def __len__(self):
         return len(self.slices)
@@ -247,22 +270,38 @@ class GoingBad:
     def __getitem__(self, index):
         self.reads -= 1
         if self.reads < 0:
-            raise ValueError("5.png is damaged")
+            raise self.error
         return self.slices[index]
 
 
-def test_a_slice_that_goes_bad_in_the_middle_costs_no_step(tiny, whole, tmp_path):
+@pytest.mark.parametrize("error", [ValueError, OSError, RuntimeError, KeyError])
+def test_a_slice_that_goes_bad_in_the_middle_costs_no_step(tiny, whole, error, saved, tmp_path):
+    saved.clear()
     target = tmp_path / "m.pth"
     model, slices, *rest = tiny.parts()
-    with pytest.raises(ValueError, match=r"5\.png is damaged") as error:
+    with pytest.raises(error, match=r"5\.png is damaged") as caught:
         fit(
-            model, GoingBad(slices, 90), *rest, device=CPU,
+            model, GoingBad(slices, 90, error("5.png is damaged")), *rest, device=CPU,
             validation=slices[:2], save_to=target, progress=False,
         )  # fmt: skip
-    done = torch.load(run_path(target))["state"]["step"]
-    assert done % 3 and 15 < done < 60  # not the end of an epoch, when it is saved anyway
-    assert f"the last good state, after step {done}," in error.value.__notes__[0]
+    (done,) = saved
+    assert torch.load(run_path(target))["state"]["step"] == done and 15 < done < 60
+    assert f"the last good state, after step {done}," in caught.value.__notes__[0]
     assert_same(tiny.train(target, resume=True), whole)
+
+
+def test_a_failure_in_the_middle_of_a_move_saves_nothing(tiny, saved, monkeypatch, tmp_path):
+    plain, calls = torch.optim.AdamW.step, iter(range(60))
+
+    def step(optimizer):
+        if next(calls) == 20:
+            raise RuntimeError("out of memory")
+        plain(optimizer)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        tiny.train(tmp_path / "m.pth")
+    assert not saved
 
 
 class Exploding(nn.Module):
@@ -285,11 +324,11 @@ class Exploding(nn.Module):
     ("gradient_only", "says"),
     [
         (False, r"the loss became nan at step 32 of 60, where the learning rate was 1\.\d\de-03"),
-        (True, r"the loss became nan at step 33 of 60"),
+        (True, r"the weights were no longer finite after step 32 of 60"),
     ],
 )
 def test_a_diverging_run_names_the_step_the_rate_and_what_is_left(
-    tiny, gradient_only, says, tmp_path
+    tiny, gradient_only, says, save_always, tmp_path
 ):
     target = tmp_path / "m.pth"
     save_checkpoint(Exploding(0), target)
@@ -297,32 +336,45 @@ def test_a_diverging_run_names_the_step_the_rate_and_what_is_left(
     rest = tiny.parts()[1:]
     options = {"device": CPU, "progress": False}
     with pytest.raises(
-        FloatingPointError, match=rf"{says}.*last good state, after step 30, is in .*m\.run\.pth"
+        FloatingPointError, match=rf"{says}.*last good state, after step 31, is in .*m\.run\.pth"
     ):
         fit(Exploding(32, gradient_only), *rest, save_to=target, **options)
     assert target.read_bytes() == before
     state = torch.load(run_path(target), weights_only=True)["state"]
-    assert state["step"] == 30 and all(v.isfinite() for v in state["model"].values())
+    assert state["step"] == 31 and all(v.isfinite() for v in state["model"].values())
     run_path(target).unlink()
     with pytest.raises(FloatingPointError, match=r"at step 1 of 60.*m\.pth, is as it was"):
         fit(Exploding(1), *rest, save_to=target, **options)
-    with pytest.raises(FloatingPointError, match=r"at step 1 of 60.*nothing was saved"):
-        fit(Exploding(1), *rest, **options)
+    with pytest.raises(FloatingPointError, match=r"at step 33 of 60.*nothing was saved"):
+        fit(Exploding(32, gradient_only=True), *rest, **options)
 
 
-@pytest.mark.parametrize(("step", "saved", "followed"), [(33, 30, False), (35, 33, True)])
-def test_weights_that_are_not_finite_are_never_saved(tiny, tmp_path, step, saved, followed):
+@pytest.mark.parametrize("followed", [False, True])
+def test_weights_that_are_not_finite_are_never_saved(tiny, tmp_path, save_always, followed):
+    step = 35  # the validation is due as well
     _, slices, *rest = tiny.parts()
     with pytest.raises(FloatingPointError, match=f"no longer finite after step {step}"):
         fit(
             Exploding(step, gradient_only=True), slices, *rest, device=CPU,
             validation=slices[:2] if followed else None, save_to=tmp_path / "m.pth", progress=False,
         )  # fmt: skip
-    assert torch.load(run_path(tmp_path / "m.pth"), weights_only=True)["state"]["step"] == saved
+    assert torch.load(run_path(tmp_path / "m.pth"), weights_only=True)["state"]["step"] == 34
+
+
+@pytest.mark.parametrize("followed", [False, True])
+def test_weights_that_are_not_finite_are_an_error_where_nothing_is_saved(tiny, followed):
+    _, slices, *rest = tiny.parts()
+    with pytest.raises(FloatingPointError, match=r"no longer finite after step 60 .*nothing was"):
+        fit(
+            Exploding(60, gradient_only=True), slices, *rest, device=CPU,
+            validation=slices[:2] if followed else None, progress=False,
+        )  # fmt: skip
 
 
 FULL_DISK = """
 import resource, runpy, signal, sys
+from ippy.train import supervisor
+supervisor.SAVE_EVERY = 0.0
 tiny = runpy.run_path(sys.argv[1])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))

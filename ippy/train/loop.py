@@ -88,6 +88,7 @@ class Run:
         done: Number of steps taken, by this run and by the one that it goes on with.
         losses: The loss of each step, (steps,), on the device: reading it waits for the device.
         validations: Step, seconds and mean PSNR (dB) of each validation.
+        moving: Whether some weights have taken a step that others have not.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class Run:
             self.validation = x, problem.measure(x, noise)
         self.done, self.losses = 0, torch.zeros(recipe.steps, device=engine.device)
         self.validations: list[tuple[int, float, float]] = []
+        self.moving = False
         self.seconds_before, self.start = 0.0, time.perf_counter()
 
     @property
@@ -144,6 +146,7 @@ class Run:
         loss = self.objective(*batch)
         self.engine.backward(loss)
         self.engine.clip_grad_norm_(self.weights, self.recipe.clip)
+        self.moving = True
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = optimizer.defaults["lr"] * self.recipe.rate(self.done)
@@ -151,6 +154,7 @@ class Run:
             optimizer.zero_grad()
         self.losses[self.done] = self.engine.reduce(loss.detach(), "mean")
         self.done += 1
+        self.moving = False
 
     def validate_if_due(self) -> None:
         """Score the validation slices after every fifth block and the last step."""
@@ -210,7 +214,7 @@ def fit(
     positions (``patch_size``) gets crops on its patch grid, and is told where on it they lie.
 
     With ``save_to``, the state of the run is kept beside it, in ``UNet.run.pth`` for ``UNet.pth``:
-    after each epoch, once a minute, and on Ctrl-C. It goes when the run is finished and the
+    once a minute, on Ctrl-C, and when something fails. It goes when the run is finished and the
     checkpoint written. Started by ``torchrun`` or ``accelerate launch``, the processes share each
     batch, and the first one writes.
 

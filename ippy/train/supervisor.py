@@ -17,7 +17,7 @@ from ippy.weights import save_checkpoint
 if TYPE_CHECKING:
     from ippy.train.loop import History, Run
 
-SAVE_EVERY = 60.0  # seconds between two saved states, where an epoch takes longer
+SAVE_EVERY = 60.0  # seconds between two saved states
 
 
 class Supervisor:
@@ -54,15 +54,18 @@ class Supervisor:
         with held as self._signalled:
             try:
                 yield
-            except (ValueError, OSError) as error:  # such as a slice that went bad in the middle
+            except FloatingPointError:
+                raise
+            except Exception as error:  # such as a slice that went bad in the middle
                 self._check_finite()
-                if self._file is not None and self._run.done > self._saved_step:
+                whole = not self._run.moving and self._run.done > self._saved_step
+                if self._file is not None and whole:
                     self._save()
                     error.add_note(self._file.last_good())
                 raise
 
     def after_step(self) -> None:
-        """Save the state after an epoch, once a minute, and before the run is stopped.
+        """Save the state once a minute, after the last step, and before the run is stopped.
 
         Raises:
             FloatingPointError: The run has diverged.
@@ -71,12 +74,12 @@ class Supervisor:
         """
         run = self._run
         last = run.done == run.recipe.steps
-        if run.ends_block:
+        if last:
+            self._check_finite()
+        elif run.ends_block:
             self._check_losses()
         stopping = agree_to_stop(run.engine, self._signalled(), run.done, run.recipe.steps)
-        batch, slices = run.recipe.batch_size, len(run.dataset)
-        ends_epoch = run.done * batch % slices < batch
-        due = ends_epoch or time.monotonic() - self._saved_at > SAVE_EVERY
+        due = time.monotonic() - self._saved_at >= SAVE_EVERY
         if self._file is not None and (last or stopping or due):
             self._save()
         if stopping:
