@@ -19,11 +19,12 @@ import torch
 from torch import nn
 
 from ippy import __main__ as command_line
+from ippy.base.files import remove_leftovers
 from ippy.train import RECIPES, Recipe, Stopped, fit, supervisor
 from ippy.train import course as pretraining
 from ippy.train import loop as training
 from ippy.train.interrupts import held_back
-from ippy.train.resume import RunFile, run_path
+from ippy.train.resume import RunFile, run_path, stopped_after
 from ippy.weights import load_checkpoint, read_manifest, save_checkpoint
 
 pytestmark = pytest.mark.usefixtures("ctrl_c_is_heard")
@@ -129,6 +130,34 @@ def test_the_state_is_saved_once_a_minute_and_at_the_end(
     model, slices, *rest = tiny.parts()
     fit(model, slices[:1], *rest, device=CPU, save_to=tmp_path / "m.pth", progress=False)
     assert saved == expected  # of one slice, so that every step ends several epochs
+
+
+NAMES = "m.pth", "m", "m.pt", "lr0.001", "lr0.01", "lr0.001.pth", "lr0.01.pth", "lr0", "m.v1.pth"
+
+
+def test_every_target_has_a_state_and_temporary_files_of_its_own(tmp_path):
+    targets = {tmp_path / name for name in NAMES}
+    states = {run_path(target) for target in targets}
+    assert len(targets | states) == 2 * len(NAMES)
+    assert run_path("UNet.pth") == Path("UNet.run.pth")
+    parts = {tmp_path / f".{path.name}.x_1.part" for path in targets | states}
+    for path in targets | states:
+        for part in parts:
+            part.touch()
+        remove_leftovers(path)
+        assert {part for part in parts if not part.exists()} == {
+            tmp_path / f".{path.name}.x_1.part"
+        }
+
+
+def test_the_end_of_one_run_leaves_the_state_of_another(tiny, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 20)
+        with pytest.raises(Stopped):
+            tiny.train(tmp_path / "lr0.001")
+    tiny.train(tmp_path / "lr0.01")
+    assert stopped_after(tmp_path / "lr0.001") == 20
+    assert stopped_after(tmp_path / "lr0.01") is None
 
 
 def test_without_resume_a_run_starts_afresh(tiny, whole, monkeypatch, tmp_path):

@@ -32,8 +32,15 @@ UNREADABLE = (
 
 
 def run_path(target: str | Path) -> Path:
-    """Return where an unfinished run keeps its state: ``UNet.run.pth`` beside ``UNet.pth``."""
-    return Path(target).with_suffix(".run.pth")
+    """Return where an unfinished run keeps its state: a file beside its target, for no other.
+
+    ``UNet.pth`` has ``UNet.run.pth``; a name that ends otherwise, as ``lr0.001``, has
+    ``lr0.001.run``.
+    """
+    path = Path(target)
+    if path.suffix == ".pth":
+        return path.with_suffix(".run.pth")
+    return path.with_name(f"{path.name}.run")
 
 
 def stopped_after(target: str | Path) -> int | None:
@@ -56,9 +63,15 @@ def check_target(save_to: str | Path) -> None:
 
     Raises:
         TypeError: ``save_to`` is no path.
-        ValueError: It is a folder, its own folder can't be written, or the manifest is damaged.
+        ValueError: It is a folder or has the name of a run's state, its own folder can't be
+            written, or the manifest is damaged.
     """
     path = as_path(save_to, "save_to")
+    if path.name.endswith((".run.pth", ".run")):
+        raise ValueError(
+            f"save_to is {path}, and that name may be the state of another run; expected one that "
+            "does not end in .run or .run.pth, e.g. UNet.pth"
+        )
     for written in (path, run_path(path) if path.name else path):
         if written.is_dir():
             raise ValueError(
