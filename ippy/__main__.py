@@ -21,7 +21,7 @@ from ippy.quality import evaluate, summarise
 from ippy.quality.features import MISSING_FEATURES, features_available
 from ippy.tools.dicom import SEED, TEST_FRACTION, WINDOW, import_dicom, summary
 from ippy.train import RECIPES, Recipe, Stopped
-from ippy.train.course import checkpoint_path, is_finished, pretrain, scores_entry
+from ippy.train.course import checkpoint_path, is_finished, scores_entry, train_model
 from ippy.train.distributed import accelerator, on_main
 from ippy.train.resume import stopped_after
 from ippy.weights import load_checkpoint
@@ -150,7 +150,7 @@ def parser() -> argparse.ArgumentParser:
         "--record",
         action="store_true",
         help="enter each model's scores, and which slices gave them, in weights/manifest.json, "
-        "where it tells of real slices",
+        "as its scores on real slices",
     )
     score.add_argument("--first", type=int, default=None, metavar="N", help="only N slices")
     _add_skip_bad(score)
@@ -166,34 +166,34 @@ def _add_skip_bad(command: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return its exit status; what goes wrong is told in one line.
+    """Run one command and return its exit status; an error is one line on stderr.
 
     The status is 2 after an error and 130 after Ctrl-C.
     """
-    asked = parser().parse_args(arguments)
+    args = parser().parse_args(arguments)
     try:
-        match asked.command:
+        match args.command:
             case "prepare":
-                options = {} if asked.seed is None else {"seed": asked.seed}
+                options = {} if args.seed is None else {"seed": args.seed}
                 print(f"The slices are in {prepare_mayo(**options)}")
             case "import-dicom":
-                _import(asked)
+                _import(args)
             case "train":
-                _train(NAMES if asked.all else asked.names, asked)
+                _train(NAMES if args.all else args.names, args)
             case "evaluate":
-                _evaluate(asked)
+                _evaluate(args)
     except (ValueError, ModuleNotFoundError, OSError, FloatingPointError) as error:
         notes = getattr(error, "__notes__", [])
-        _tell("; ".join([f"error: {error}", *notes]), error)
+        _print_error("; ".join([f"error: {error}", *notes]), error)
         return 2
     except KeyboardInterrupt as stop:
         place = f" after step {stop.step} of {stop.steps}" if isinstance(stop, Stopped) else ""
-        _tell(f"stopped{place}{_how_to_go_on(asked)}", stop)
+        _print_error(f"stopped{place}{_how_to_go_on(args)}", stop)
         return 130
     return 0
 
 
-def _tell(line: str, reason: BaseException) -> None:
+def _print_error(line: str, reason: BaseException) -> None:
     """Print a line to stderr, once where all processes came to it, and each of them its own."""
     rank = int(os.environ.get("RANK", 0))
     if rank == 0:
@@ -202,65 +202,65 @@ def _tell(line: str, reason: BaseException) -> None:
         print(f"process {rank}: {line}", file=sys.stderr, flush=True)
 
 
-def _how_to_go_on(asked: argparse.Namespace) -> str:
-    if asked.command == "import-dicom":
+def _how_to_go_on(args: argparse.Namespace) -> str:
+    if args.command == "import-dicom":
         return "; the same command goes on from there"
-    if asked.command != "train":
+    if args.command != "train":
         return ""
-    words = ["--all"] if asked.all else list(asked.names)
-    if asked.output is not None:
-        words += ["--output", str(asked.output)]
-    if asked.batch_size is not None:
-        words += ["--batch-size", str(asked.batch_size)]
-    if asked.skip_bad:
+    words = ["--all"] if args.all else list(args.names)
+    if args.output is not None:
+        words += ["--output", str(args.output)]
+    if args.batch_size is not None:
+        words += ["--batch-size", str(args.batch_size)]
+    if args.skip_bad:
         words.append("--skip-bad")
     return f"; go on with `python -m ippy train --resume {shlex.join(words)}`"
 
 
-def _import(asked: argparse.Namespace) -> None:
+def _import(args: argparse.Namespace) -> None:
     manifest = import_dicom(
-        asked.source,
-        asked.target,
-        window=tuple(asked.window),
-        test_fraction=asked.test_fraction,
-        seed=asked.seed,
-        series=asked.series,
-        report=asked.report,
+        args.source,
+        args.target,
+        window=tuple(args.window),
+        test_fraction=args.test_fraction,
+        seed=args.seed,
+        series=args.series,
+        report=args.report,
     )
-    print(summary(manifest, asked.target))
+    print(summary(manifest, args.target))
 
 
-def _train(names: Sequence[str], asked: argparse.Namespace) -> None:
+def _train(names: Sequence[str], args: argparse.Namespace) -> None:
     engine = accelerator()
-    recipes = on_main(engine, partial(_recipes, names, asked))
+    recipes = on_main(engine, partial(_recipes, names, args))
     on_main(engine, prepare_mayo)
-    if asked.skip_bad:
+    if args.skip_bad:
         on_main(engine, _report_all_skipped)
     for name, recipe in recipes.items():
-        where = {"recipe": recipe, "folder": asked.output, "skip_bad": asked.skip_bad}
-        if asked.resume and on_main(engine, partial(is_finished, name, **where)):
+        options = {"recipe": recipe, "folder": args.output, "skip_bad": args.skip_bad}
+        if args.resume and on_main(engine, partial(is_finished, name, **options)):
             engine.print(f"{LABELS[name]} is finished")
             continue
         engine.print(f"Training {LABELS[name]}")
-        pretrain(name, **where, resume=asked.resume)
+        train_model(name, **options, resume=args.resume)
 
 
-def _recipes(names: Sequence[str], asked: argparse.Namespace) -> dict[str, Recipe]:
+def _recipes(names: Sequence[str], args: argparse.Namespace) -> dict[str, Recipe]:
     """Return how to train each model, once it is sure that nothing would be lost by it."""
     unknown = [name for name in names if name not in NAMES]
     if unknown or not names:
-        came = f"{unknown[0]!r} is not a model" if unknown else "no model was named"
-        raise ValueError(f"{came}; name some of {', '.join(NAMES)}, or use --all")
+        fault = f"{unknown[0]!r} is not a model" if unknown else "no model was named"
+        raise ValueError(f"{fault}; name some of {', '.join(NAMES)}, or use --all")
     for name in names:
-        if asked.resume or asked.restart:
+        if args.resume or args.restart:
             continue
-        step = stopped_after(checkpoint_path(name, asked.output))
+        step = stopped_after(checkpoint_path(name, args.output))
         if step is not None:
             raise ValueError(
                 f"the training of {name} was stopped after step {step}, and its state is kept; "
                 "say --resume to go on from there, or --restart to begin anew without it"
             )
-    changes = {} if asked.batch_size is None else {"batch_size": asked.batch_size}
+    changes = {} if args.batch_size is None else {"batch_size": args.batch_size}
     return {name: replace(RECIPES[name], **changes) for name in names}
 
 
@@ -280,9 +280,9 @@ def _report_skipped(images: MayoDataset) -> None:
             print(f"  {fault}", file=sys.stderr)
 
 
-def _evaluate(asked: argparse.Namespace) -> None:
-    folder, first = asked.data or data_dir() / "test", asked.first
-    images = MayoDataset(folder, cache_bytes=0, skip_bad=asked.skip_bad)
+def _evaluate(args: argparse.Namespace) -> None:
+    folder, first = args.data or data_dir() / "test", args.first
+    images = MayoDataset(folder, cache_bytes=0, skip_bad=args.skip_bad)
     _report_skipped(images)
     problem = motion_deblurring()
     operator = problem.operator
@@ -292,7 +292,7 @@ def _evaluate(asked: argparse.Namespace) -> None:
             models[name] = load_checkpoint(name)
         except FileNotFoundError as error:
             print(f"Left out {LABELS[name]}: {error}", file=sys.stderr)
-    files = checksums([name for name in models if name in NAMES]) if asked.record else {}
+    files = checksums([name for name in models if name in NAMES]) if args.record else {}
     metrics = ["mse", "psnr", "ssim"]
     if features_available():
         metrics.append("lpips")
@@ -305,7 +305,7 @@ def _evaluate(asked: argparse.Namespace) -> None:
     paths = images.paths[:first]
     print(f"Means over {len(paths)} slices of {folder}")
     print(table.rename(index=LABELS).rename_axis(None).to_string(formatters=formats))
-    if asked.record:
+    if args.record:
         slices = [path.relative_to(folder).as_posix() for path in paths]
         amend(
             {

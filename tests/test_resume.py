@@ -21,8 +21,8 @@ from torch import nn
 from ippy import __main__ as command_line
 from ippy.base.files import remove_leftovers
 from ippy.train import RECIPES, Recipe, Stopped, fit, supervisor
-from ippy.train import course as pretraining
 from ippy.train import loop as training
+from ippy.train.course import is_finished, train_model
 from ippy.train.interrupts import held_back
 from ippy.train.resume import RunFile, run_path, stopped_after
 from ippy.weights import load_checkpoint, read_manifest, save_checkpoint
@@ -54,8 +54,8 @@ def weights(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-def assert_same(came, expected):
-    (model, history), (model_expected, history_expected) = came, expected
+def assert_same(result, expected):
+    (model, history), (model_expected, history_expected) = result, expected
     assert history.loss == history_expected.loss and history.step == history_expected.step
     scores, expected_scores = (
         [entry[::2] for entry in h.validation] for h in (history, history_expected)
@@ -90,10 +90,10 @@ def test_a_run_may_be_stopped_again_and_its_seconds_add_up(tiny, whole, monkeypa
     state = torch.load(run_path(target), weights_only=True)
     state["state"]["seconds"] = 1000.0
     torch.save(state, run_path(target))
-    came = tiny.train(target, resume=True)
-    assert_same(came, whole)
-    assert 1000 < came[1].seconds < 2000
-    assert came[1].images_per_second == pytest.approx(60 * 4 * 16 * 16 / (24 * 32) / 1000, rel=0.5)
+    model, history = tiny.train(target, resume=True)
+    assert_same((model, history), whole)
+    assert 1000 < history.seconds < 2000
+    assert history.images_per_second == pytest.approx(60 * 4 * 16 * 16 / (24 * 32) / 1000, rel=0.5)
 
 
 @pytest.fixture
@@ -165,8 +165,8 @@ def test_without_resume_a_run_starts_afresh(tiny, whole, monkeypatch, tmp_path):
         stop_after(patch, 20)
         with pytest.raises(Stopped):
             tiny.train(tmp_path / "m.pth")
-    came = tiny.train(tmp_path / "m.pth")
-    assert_same(came, whole)
+    result = tiny.train(tmp_path / "m.pth")
+    assert_same(result, whole)
     with pytest.raises(ValueError, match="give save_to"):
         fit(*tiny.parts(), device=CPU, resume=True)
 
@@ -419,13 +419,13 @@ def test_a_full_disk_leaves_the_old_state_whole(tiny, whole, stopped):
     state = run_path(stopped)
     before = state.read_bytes()
     limit = str(len(before) // 2)
-    came = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(SCRIPT), str(stopped), limit],
         capture_output=True, text=True, encoding="utf-8", timeout=120,
     )  # fmt: skip
-    assert came.returncode == 1
-    assert came.stderr.startswith("OSError: the state after step 21 was not saved: ")
-    assert "the last good state, after step 20, is in" in came.stderr
+    assert result.returncode == 1
+    assert result.stderr.startswith("OSError: the state after step 21 was not saved: ")
+    assert "the last good state, after step 20, is in" in result.stderr
     assert state.read_bytes() == before
     assert [path.name for path in stopped.parent.iterdir() if path.is_file()] == [state.name]
     assert_same(tiny.train(stopped, resume=True), whole)
@@ -503,7 +503,7 @@ def test_training_goes_on_without_the_bad_slices_where_it_is_told_to(short_recip
 
 
 def test_a_name_or_recipe_that_is_none_is_refused(tmp_path):
-    for ask in (pretraining.pretrain, pretraining.is_finished):
+    for ask in (train_model, is_finished):
         with pytest.raises(ValueError, match="name is 'nope'; expected one of 'CNN'"):
             ask("nope", folder=tmp_path)
         with pytest.raises(ValueError, match="name is 'LossStudyCNN'; expected one of 'CNN'"):
@@ -525,18 +525,18 @@ def test_a_handler_that_python_did_not_set_becomes_the_default(monkeypatch):
 
 
 def test_only_a_whole_checkpoint_of_the_same_recipe_and_data_is_finished(short_recipe, tmp_path):
-    pretraining.pretrain("CNN", folder=tmp_path, progress=False)
-    finished = partial(pretraining.is_finished, "CNN", folder=tmp_path)
+    train_model("CNN", folder=tmp_path, progress=False)
+    finished = partial(is_finished, "CNN", folder=tmp_path)
     assert finished()
     assert not finished(recipe=dataclasses.replace(short_recipe, seed=1))
     run_path(tmp_path / "CNN.pth").touch()
     assert not finished()
     run_path(tmp_path / "CNN.pth").unlink()
     manifest = tmp_path / "manifest.json"
-    told = manifest.read_text(encoding="utf-8")
-    manifest.write_text(told.replace('"train_slices"', '"slices_then"'), encoding="utf-8")
+    text = manifest.read_text(encoding="utf-8")
+    manifest.write_text(text.replace('"train_slices"', '"slices_then"'), encoding="utf-8")
     assert not finished()
-    manifest.write_text(told, encoding="utf-8")
+    manifest.write_text(text, encoding="utf-8")
     assert finished()
     with (tmp_path / "CNN.pth").open("r+b") as file:
         file.truncate(1000)

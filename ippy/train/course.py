@@ -24,7 +24,7 @@ from ippy.train.resume import run_path
 from ippy.weights import load_checkpoint, read_manifest
 
 
-def pretrain(
+def train_model(
     name: str,
     *,
     recipe: Recipe | None = None,
@@ -140,10 +140,10 @@ def _test_scores(
 
 
 def scores_entry(scores: Mapping[str, float], images: int) -> dict[str, float]:
-    """What the manifest tells of a model's mean scores over so many images."""
+    """What the manifest records of a model's mean scores over so many images."""
     return {"images": images, **{key: round(value, 6) for key, value in scores.items()}}
 
 
 def _data_recipe(slices: int) -> dict[str, Any]:
-    """What the manifest tells of the training data: how it was generated, or that it was not."""
+    """What the manifest records of the training data: how it was generated, or that it was not."""
     return {"generated": False, **read_generated(data_dir()), "train_slices": slices}

@@ -211,7 +211,7 @@ def fit(
     """Train a model, in place, to undo ``problem`` on the slices of ``dataset``.
 
     A slice is flipped at random, measured whole, and cropped afterwards. A model that knows
-    positions (``patch_size``) gets crops on its patch grid, and is told where on it they lie.
+    positions (``patch_size``) gets crops on its patch grid, and their places on it.
 
     With ``save_to``, the state of the run is kept beside it, in ``UNet.run.pth`` for ``UNet.pth``:
     once a minute, on Ctrl-C, and when something fails. It goes when the run is finished and the

@@ -159,7 +159,7 @@ class RunState:
 class RunFile:
     """The file that an unfinished run leaves beside its target.
 
-    It tells which run it belongs to: the recipe, and a probe of the data and the problem.
+    It holds what identifies the run: the recipe, and a probe of the data and the problem.
 
     Args:
         target: The checkpoint that the run will write.
