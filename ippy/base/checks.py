@@ -8,7 +8,8 @@ squares overflow. On a CPU every entry looks at the values; it costs one pass ov
 accelerator a look makes the program wait for the device, so what a training step calls (operators,
 noise, models, losses) looks there only while autograd is off, as under ``torch.no_grad()``; what
 is called once an image (metrics, ``evaluate``, ``restore``) always looks. A NaN that arises in
-training reaches the loss, and ``fit`` stops there.
+training reaches the loss, and ``fit`` stops there. Inside ``torch.func.vmap``, a trace, an export
+or a compilation a tensor has no values to look at, and nobody looks.
 
 **Range** matters where constants belong to a scale: SSIM, PSNR, LPIPS and the perceptual loss
 refuse a *truth* that spans more than twice their data range, such as 0 to 255 taken for 0 to 1. An
@@ -213,13 +214,17 @@ def check_values(
         return  # a branch on values can't be exported
     x = x.detach()
     low, high = (torch.view_as_real(x) if x.is_complex() else x).aminmax()  # both NaN if one is
-    low, high = low.item(), high.item()
-    if not (-most <= low and high <= most):
+    try:
+        low, high = float(low), float(high)
+        finite, too_wide = -most <= low and high <= most, high - low > span
+    except RuntimeError:  # inside a transform, such as vmap, a tensor has no values to look at
+        return
+    if not finite:
         what = "NaN" if math.isnan(low) else f"values from {low:.3g} to {high:.3g}"
         raise ValueError(
             f"{name} holds {what}; expected finite numbers of at most {most:.0e} in size"
         )
-    if high - low > span:
+    if too_wide:
         raise ValueError(
             f"{name} goes from {low:.4g} to {high:.4g}; expected values on the scale of the data "
             "range, 1 for images in [0, 1]. Divide bytes by 255, or give data_range where that is "
@@ -244,6 +249,8 @@ def check_pair(
         ValueError: They differ in shape or device, are not (B, C, H, W), are empty, too small, not
             finite, or off the scale.
     """
+    if torch.jit.is_tracing():
+        return  # sizes belong to the trace; a branch on one would warn
     for name, images in (("x_hat", x_hat), ("x", x)):
         check_tensor(name, images, axes=(2, 3, 4), expected="(B, C, H, W)")
     if x_hat.shape != x.shape or x.ndim != 4:
