@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ippy.base.checks import check_type
+
 
 def as_path(value: str | os.PathLike[str], name: str) -> Path:
-    """Return an argument as a path.
+    """Return an argument, a str or a path, as a path.
 
-    Raises:
-        TypeError: It is none; the message calls the argument by its name.
+    Args:
+        value: The argument.
+        name: What the caller calls it.
     """
-    if not isinstance(value, str | os.PathLike):
-        raise TypeError(f"{name} is {value!r}; expected a path, as a str or a pathlib.Path")
+    check_type(name, value, (str, os.PathLike), 'Path("folder/name")')
     return Path(value)
 
 
