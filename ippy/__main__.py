@@ -19,7 +19,7 @@ from ippy.models import LABELS, NAMES
 from ippy.problems import Tikhonov, TotalVariation, motion_deblurring
 from ippy.quality import evaluate, summarise
 from ippy.quality.features import MISSING_FEATURES, features_available
-from ippy.tools.dicom import SEED, TEST_FRACTION, WINDOW, import_dicom, summary
+from ippy.tools.dicom import SEED, SPLITS, TEST_FRACTION, WINDOW, import_dicom, summary
 from ippy.train import RECIPES, Recipe, Stopped
 from ippy.train.course import checkpoint_path, is_finished, pretrain, scores_entry
 from ippy.train.distributed import accelerator, on_main
@@ -84,6 +84,14 @@ def parser() -> argparse.ArgumentParser:
         default="",
         metavar="TEXT",
         help="only series whose description contains TEXT, such as 'full dose'",
+    )
+    scans.add_argument(
+        "--split-by",
+        choices=SPLITS,
+        default=SPLITS[0],
+        help="what tells patients apart (default: patient, by ID; images that share a study or a "
+        "series are of one, too). study: where an anonymiser gave all one ID; folder: each folder "
+        "in SOURCE is a patient",
     )
     scans.add_argument(
         "--report",
@@ -225,6 +233,7 @@ def _import(asked: argparse.Namespace) -> None:
         test_fraction=asked.test_fraction,
         seed=asked.seed,
         series=asked.series,
+        split_by=asked.split_by,
         report=asked.report,
     )
     print(summary(manifest, asked.target))
