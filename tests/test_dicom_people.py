@@ -38,11 +38,15 @@ def sizes(manifest):
 
 
 def per_file(body, i):
-    return identifier("file", body, i)
+    return identifier("study", body, i)
+
+
+def series_per_file(body, i):
+    return identifier("series", body, i)
 
 
 ONE = {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.3.4"}
-LONE = {"StudyInstanceUID": per_file, "SeriesInstanceUID": lambda b, i: per_file(b, i) + ".1"}
+LONE = {"StudyInstanceUID": per_file, "SeriesInstanceUID": series_per_file}
 NOBODY = {"PatientID": None, "PatientName": None}
 STUDIES = "4 studies under one patient ID"
 # What an anonymiser did; slices by patient, study and folder; the doubts of a split by patient.
