@@ -18,7 +18,7 @@ from ippy.models import LABELS, NAMES
 from ippy.problems import Tikhonov, TotalVariation, motion_deblurring
 from ippy.quality import evaluate, summarise
 from ippy.quality.features import MISSING_FEATURES, features_available
-from ippy.tools.dicom import SEED, TEST_FRACTION, WINDOW, import_dicom, summary
+from ippy.tools.dicom import SEED, SPLITS, TEST_FRACTION, WINDOW, import_dicom, summary
 from ippy.train import RECIPES, Recipe, Stopped
 from ippy.train.course import checkpoint_path, is_finished, scores_entry, train_model
 from ippy.train.distributed import accelerator, on_main
@@ -128,6 +128,14 @@ def _add_import(commands: Subparsers) -> None:
         help="only series whose description contains TEXT, such as 'full dose'",
     )
     command.add_argument(
+        "--split-by",
+        choices=SPLITS,
+        default=SPLITS[0],
+        help="what tells patients apart (default: patient, by ID; images that share a study or a "
+        "series are of one, too). study: where an anonymiser gave all one ID; folder: each folder "
+        "in SOURCE is a patient",
+    )
+    command.add_argument(
         "--report",
         type=Path,
         default=None,
@@ -147,6 +155,7 @@ def _import(args: argparse.Namespace) -> None:
         test_fraction=args.test_fraction,
         seed=args.seed,
         series=args.series,
+        split_by=args.split_by,
         report=args.report,
     )
     print(summary(manifest, args.target))
