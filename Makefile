@@ -30,11 +30,12 @@ data: $(READY)  ## generate the slices in Mayo/, once
 notebooks: data  ## run all chapters again, write their outputs and how long they took
 	$(BIN)/python book/run_chapters.py
 
-lint: $(READY)  ## check the style of the code and the notebooks
+lint: $(READY)  ## check the style of code and notebooks, and who may import whom
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
 
 clean:  ## remove the built book and the caches; keep the environment, the slices and the weights
-	rm -rf _build .pytest_cache .ruff_cache weights/demo
+	rm -rf _build .pytest_cache .ruff_cache .import_linter_cache weights/demo
 	find . -path ./.venv -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 # The environment, made again when what it holds changes.
