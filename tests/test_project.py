@@ -9,9 +9,11 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command as lint; lint()"
 
@@ -81,3 +83,36 @@ def test_contents_list_every_chapter(root: Path) -> None:
     contents = (root / "_toc.yml").read_text(encoding="utf-8")
     for path in sorted((root / "book").glob("*.ipynb")):
         assert f"book/{path.stem}\n" in contents, f"{path.name} is not in _toc.yml"
+
+
+def test_the_citation_is_valid_and_of_this_version(root: Path) -> None:
+    check = shutil.which("check-jsonschema", path=sysconfig.get_path("scripts"))
+    assert check, "check-jsonschema is not installed beside this Python: see requirements.txt"
+    path = root / "CITATION.cff"
+    command = [check, "--builtin-schema", "vendor.citation-file-format", str(path)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+    citation = yaml.safe_load(path.read_text(encoding="utf-8"))
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert str(citation["version"]) == project["version"]
+    assert citation["authors"] == project["authors"]
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_what_a_page_points_to_is_there(root: Path, name: str) -> None:
+    text = (root / name).read_text(encoding="utf-8")
+    targets = [target for target in re.findall(r"\]\(([^)#]+)", text) if "://" not in target]
+    for target in targets:
+        assert (root / target).exists(), f"{name} points to {target}"
+    for command in re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE):
+        assert f"\n{command}:" in (root / "Makefile").read_text(encoding="utf-8"), command
+
+
+def test_the_readme_lists_the_folders_of_the_package_as_the_contract_does(root: Path) -> None:
+    text = (root / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^([a-z_]+)(?:/|\.py) ", text.split("Inside `ippy/`")[1], re.MULTILINE)
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    floors = {name: floor for floor, row in enumerate(layers) for name in row.split(" | ")}
+    assert sorted(listed) == sorted(floors)
+    assert [floors[name] for name in listed] == sorted(floors.values(), reverse=True)
