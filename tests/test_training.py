@@ -259,7 +259,7 @@ def test_a_recipe_takes_the_numbers_of_numpy_as_those_of_python():
         ({"recipe": {"steps": 3}}, TypeError, "recipe is a dict; expected a Recipe"),
         ({"device": "cuda:77"}, ValueError, "device 'cuda:77' can't be used here"),
         ({"device": "gpu"}, ValueError, "device 'gpu' can't be used here"),
-        ({"save_to": 3}, TypeError, r"save_to is a int; expected a str or pathlib\.Path"),
+        ({"save_to": 3}, TypeError, r"save_to is an int; expected a str or a pathlib\.Path"),
         ({"save_to": "m.run.pth"}, ValueError, "that name may be the state of another run"),
         ({"save_to": "."}, ValueError, "save_to is .* is a folder"),
         ({"save_to": "file/m.pth"}, ValueError, "save_to is .* nothing can be written"),
