@@ -19,7 +19,7 @@ refuse a *truth* that spans more than twice their data range, such as 0 to 255 t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any
@@ -45,6 +45,7 @@ SPOKEN: dict[type, str] = {
     torch.Generator: "torch.Generator",
     Mapping: "dict",
     Sequence: "list",
+    Callable: "function",
     PathLike: "pathlib.Path",
 }
 """What a message calls a class whose own name would not help."""
