@@ -1,0 +1,45 @@
+"""Small things that many cells need: source on the page, a generator, a stopwatch."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from IPython.display import Markdown
+
+
+def show_source(*things: Callable[..., Any]) -> Markdown:
+    """Show the source of functions, methods or classes as it stands in ippy."""
+    sources = [textwrap.dedent(inspect.getsource(thing)).rstrip() for thing in things]
+    return Markdown("\n\n".join(f"```python\n{source}\n```" for source in sources))
+
+
+def seeded(seed: int) -> torch.Generator:
+    """Return a generator on the CPU that starts from ``seed``."""
+    return torch.Generator().manual_seed(seed)
+
+
+def count_parameters(model: torch.nn.Module) -> int:
+    """Return how many numbers a model has learned or will learn."""
+    return sum(p.numel() for p in model.parameters())
+
+
+def milliseconds(call: Callable[[], torch.Tensor], repeats: int = 5) -> float:
+    """Return the median time of a call, in milliseconds, after one that warms up.
+
+    Args:
+        call: What to time. Its result is copied to the CPU, which waits for the device.
+        repeats: How many calls to time.
+    """
+    times = []
+    with torch.inference_mode():
+        for _ in range(repeats + 1):
+            start = time.perf_counter()
+            call().cpu()
+            times.append(1e3 * (time.perf_counter() - start))
+    return float(np.median(times[1:]))
