@@ -16,8 +16,8 @@ from matplotlib import pyplot as plt
 
 from ippy import course_root, get_device
 from ippy.base.device import autocast
-from ippy.chapter.plotting import plot_curves, show_errors, show_slices, use_course_style
-from ippy.chapter.style import DPI, figure_png
+from ippy.chapter.plotting import plot_curves, show_errors, show_slices
+from ippy.chapter.style import DPI, figure_png, use_course_style
 
 
 @pytest.fixture(autouse=True)

@@ -1,16 +1,19 @@
-"""Small things that many cells need: source on the page, a generator, a stopwatch."""
+"""Small things that many cells need: source on the page, a generator, a stopwatch, titles."""
 
 from __future__ import annotations
 
 import inspect
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from IPython.display import Markdown
+from torch import Tensor
+
+from ippy.quality import psnr
 
 
 def show_source(*things: Callable[..., Any]) -> Markdown:
@@ -29,7 +32,7 @@ def count_parameters(model: torch.nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def milliseconds(call: Callable[[], torch.Tensor], repeats: int = 5) -> float:
+def milliseconds(call: Callable[[], Tensor], repeats: int = 5) -> float:
     """Return the median time of a call, in milliseconds, after one that warms up.
 
     Args:
@@ -43,3 +46,8 @@ def milliseconds(call: Callable[[], torch.Tensor], repeats: int = 5) -> float:
             call().cpu()
             times.append(1e3 * (time.perf_counter() - start))
     return float(np.median(times[1:]))
+
+
+def with_psnr(images: Mapping[str, Tensor], x: Tensor, digits: int = 1) -> dict[str, Tensor]:
+    """Add the PSNR of each image to its title, in dB; ``x`` is the truth, (1, 1, H, W)."""
+    return {f"{t}, {psnr(image, x).item():.{digits}f} dB": image for t, image in images.items()}

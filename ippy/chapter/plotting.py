@@ -1,7 +1,4 @@
-"""The plots that the chapters share: slices, errors, maps and curves.
-
-``draw_image``, ``frame`` and ``set_number_ticks`` work on axes, for figures that mix these.
-"""
+"""The figures that the chapters share: slices, errors, maps and curves."""
 
 from __future__ import annotations
 
@@ -12,88 +9,14 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
-from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from ippy.chapter.style import COLOURS, use_course_style
-from ippy.quality import psnr
-
-__all__ = [
-    "COLOURS",
-    "draw_image",
-    "frame",
-    "plot_curves",
-    "set_number_ticks",
-    "show_errors",
-    "show_maps",
-    "show_slices",
-    "use_course_style",
-    "with_psnr",
-]
+from ippy.chapter.axes import as_pixels, draw_image, frame
+from ippy.chapter.style import COLOURS
 
 Zoom = tuple[int, int, int]  # row and column of the first pixel, side in pixels
 Values = Sequence[float] | tuple[Sequence[float], Sequence[float]]
-
-
-def as_pixels(image: Tensor) -> np.ndarray:
-    """Return an image (..., H, W) with leading axes of length 1 as an array (H, W)."""
-    pixels = image.detach().cpu().float().numpy()
-    return pixels.reshape(pixels.shape[-2:])
-
-
-def with_psnr(images: Mapping[str, Tensor], x: Tensor, digits: int = 1) -> dict[str, Tensor]:
-    """Add the PSNR of each image to its title, in dB; ``x`` is the truth, (1, 1, H, W)."""
-    return {f"{t}, {psnr(image, x).item():.{digits}f} dB": image for t, image in images.items()}
-
-
-# --- on axes
-
-
-def draw_image(
-    axis: Axes, image: Tensor, title: str = "", note: str = "", **look: Any
-) -> AxesImage:
-    """Draw an image without ticks, with a title above and a line below.
-
-    Args:
-        axis: Axes to draw in.
-        image: (H, W) or with leading axes of length 1.
-        title: Above the image.
-        note: Below it, such as a score.
-        **look: Arguments of ``imshow``; grey from 0 to 1 where they do not say otherwise.
-    """
-    drawn = axis.imshow(as_pixels(image), **{"cmap": "gray", "vmin": 0, "vmax": 1} | look)
-    axis.set(xticks=[], yticks=[], title=title)
-    axis.grid(False)
-    axis.spines[:].set_visible(False)
-    axis.text(0.5, -0.04, note, transform=axis.transAxes, ha="center", va="top")
-    return drawn
-
-
-def frame(
-    axis: Axes,
-    row: float,
-    column: float,
-    height: float,
-    width: float | None = None,
-    *,
-    colour: str = COLOURS[4],
-    linewidth: float = 1.2,
-) -> None:
-    """Draw a frame around pixels of an image; a square if only its height is given."""
-    corner, look = (column - 0.5, row - 0.5), {"ec": colour, "lw": linewidth}
-    axis.add_patch(Rectangle(corner, width or height, height, fill=False, **look))
-
-
-def set_number_ticks(axis: Axis, values: Sequence[float]) -> None:
-    """Put ticks at these values only, as plain numbers, also where the axis is logarithmic."""
-    axis.set_ticks(values, [f"{value:g}" for value in values])
-    axis.set_ticks([], minor=True)
-
-
-# --- whole figures
 
 
 def show_slices(

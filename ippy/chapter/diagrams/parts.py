@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 from torch import Tensor
 
-from ippy.chapter.plotting import as_pixels
+from ippy.chapter.axes import as_pixels
 from ippy.chapter.style import COLOURS
 
 INK, PALE, LAYER = "#404040", "#595959", "#666666"

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional as F
 
+from ippy.chapter.axes import as_pixels, draw_image, frame
 from ippy.chapter.live.plots import add_image, add_mark, picture, to_levels
 from ippy.chapter.live.publish import publish, slider
-from ippy.chapter.plotting import as_pixels, draw_image, frame
 from ippy.chapter.style import COLOURS
 from ippy.models.vit import ViTReconstructor
 

@@ -12,9 +12,9 @@ from bokeh.palettes import Magma256
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from ippy.chapter.axes import as_pixels, draw_image
 from ippy.chapter.live.plots import add_image, picture, to_levels
 from ippy.chapter.live.publish import choice, publish, slider
-from ippy.chapter.plotting import as_pixels, draw_image
 from ippy.chapter.style import COLOURS
 from ippy.quality import metrics
 

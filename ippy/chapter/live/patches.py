@@ -11,9 +11,9 @@ from bokeh.models import ColumnDataSource, Range1d
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from ippy.chapter.axes import as_pixels, draw_image, frame
 from ippy.chapter.live.plots import add_image, add_mark, curves, picture, to_levels
 from ippy.chapter.live.publish import publish, slider
-from ippy.chapter.plotting import as_pixels, draw_image, frame
 from ippy.chapter.style import COLOURS
 
 _COLUMNS = ("tokens", "weights", "attention", "other", "copy")

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ippy.chapter import distortions
+from ippy.chapter.axes import as_pixels, draw_image
 from ippy.chapter.live.plots import add_image, curves, picture, to_levels
 from ippy.chapter.live.publish import choice, publish, slider, switch
-from ippy.chapter.plotting import as_pixels, draw_image
 from ippy.chapter.style import COLOURS
 from ippy.quality import metrics
 
