@@ -19,11 +19,13 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from ippy.base.defaults import seed_globally, torch_defaults
 from ippy.base.device import memory_format
+from ippy.models.base import unwrap
 from ippy.problems import InverseProblem
 from ippy.quality import psnr
 from ippy.train.arguments import check_arguments
-from ippy.train.distributed import accelerator, own_share, runs_on
+from ippy.train.distributed import accelerator, own_share, runs_on, unshared
 from ippy.train.muon import make_optimizers
 from ippy.train.pairs import TrainingPairs
 from ippy.train.recipe import LOSSES, Recipe
@@ -65,12 +67,13 @@ class Objective(nn.Module):
     def __init__(self, model: nn.Module, loss: nn.Module) -> None:
         super().__init__()
         self.model, self.loss = model, loss
-        self.knows_positions = hasattr(model, "patch_size")
+        self.knows_positions = hasattr(unwrap(model), "patch_size")
+        self.dtype = next(weight.dtype for weight in model.parameters())
 
     def forward(self, x: Tensor, y: Tensor, origin: Tensor) -> Tensor:
         """Return the loss of truth x and measurement y, (B, 1, h, w), crops at ``origin``."""
         where = {"origin": origin} if self.knows_positions else {}
-        return self.loss(self.model(y, **where).float(), x)
+        return self.loss(self.model(y.to(self.dtype), **where).float(), x)
 
 
 class Run:
@@ -100,22 +103,22 @@ class Run:
         recipe: Recipe,
         validation: Tensor | None,
     ) -> None:
-        self.engine, self.model, self.recipe = engine, model, recipe
+        self.engine, self.model, self.recipe = engine, unwrap(model), recipe
         self.dataset, self.problem = dataset, problem
-        model.to(engine.device, memory_format=memory_format(engine.device)).train()
-        self.weights = [weight for weight in model.parameters() if weight.requires_grad]
+        self.model.to(engine.device, memory_format=memory_format(engine.device)).train()
+        self.weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         self.optimizers = make_optimizers(
             self.weights, lr=recipe.lr, weight_decay=recipe.weight_decay
         )
         for weight in self.weights:
             weight.grad = None  # of the caller, maybe
-        self.objective = engine.prepare(Objective(model, LOSSES[recipe.loss]()))
+        self.objective = engine.prepare(Objective(unshared(model), LOSSES[recipe.loss]()))
         self.pairs = TrainingPairs(
             dataset,
             problem,
             crop=recipe.crop,
             seed=recipe.seed,
-            grid=getattr(model, "patch_size", 1),
+            grid=getattr(self.model, "patch_size", 1),
             device=engine.device,
         )
         self.images_per_step = recipe.batch_size * recipe.crop**2 / math.prod(self.pairs.shape)
@@ -142,7 +145,9 @@ class Run:
     def step(self) -> None:
         """Take one step: pairs, loss, gradient, clipping, the optimisers' moves."""
         first, count = self.done * self.recipe.batch_size, self.recipe.batch_size
-        batch = self.pairs.batch(own_share(self.engine, range(first, first + count)))
+        numbers = own_share(self.engine, range(first, first + count))
+        batch = self.pairs.batch(numbers)
+        seed_globally(self.pairs.model_seed(numbers[0]), self.engine.device)
         loss = self.objective(*batch)
         self.engine.backward(loss)
         self.engine.clip_grad_norm_(self.weights, self.recipe.clip)
@@ -165,10 +170,10 @@ class Run:
     @torch.no_grad()
     def validate(self) -> None:
         """Score the validation slices, one by one, with the clock stopped."""
-        start, device = time.perf_counter(), self.engine.device
+        start, device, dtype = time.perf_counter(), self.engine.device, self.weights[0].dtype
         self.model.eval()
         scores = [
-            psnr(self.model(y[None].to(device)).float().clamp(0, 1), x[None].to(device))
+            psnr(self.model(y[None].to(device, dtype)).float().clamp(0, 1), x[None].to(device))
             for x, y in zip(*self.validation, strict=True)
         ]
         self.model.train()
@@ -210,6 +215,15 @@ def fit(
 ) -> History:
     """Train a model, in place, to undo ``problem`` on the slices of ``dataset``.
 
+    What is changed of the caller's is the model alone: its weights that require a gradient (others
+    stay), and its buffers; it ends on ``device``, in the memory order that is fastest there, in
+    evaluation mode, without gradients. Settings of PyTorch that an earlier cell left on or off make
+    no difference, and stay; so do its global random numbers. What a model draws, as dropout does,
+    follows from the recipe's seed and the step.
+
+    A model in ``torch.compile`` is trained compiled. ``DataParallel`` and its distributed kin are
+    passed over: sharing the work is the engine's. All are saved under the model's own names.
+
     A slice is flipped at random, measured whole, and cropped afterwards. A model that knows
     positions (``patch_size``) gets crops on its patch grid, and their places on it.
 
@@ -219,8 +233,8 @@ def fit(
     batch, and the first one writes.
 
     Args:
-        model: Maps (B, 1, H, W) to (B, 1, H, W).
-        dataset: Slices (1, H, W) in [0, 1], all of one shape.
+        model: Maps (B, 1, H, W) to (B, 1, H, W); its weights are float32 or float64.
+        dataset: Slices (1, H, W) in [0, 1], all of one shape; they are taken as float32.
         problem: Makes the measurements.
         recipe: Steps, batch, crop, optimiser and seed.
         device: Where to train; the best there is if None.
@@ -248,21 +262,24 @@ def fit(
         OSError: A file can't be written, such as on a full disk.
     """
     engine = accelerator(device)
-    check_arguments(engine, model, dataset, problem, recipe, validation, save_to, resume, record)
-    run = Run(engine, model, dataset, problem, recipe, validation)
-    supervisor = Supervisor(run, save_to, resume=resume)
-    bar = tqdm(
-        range(run.done, recipe.steps), initial=run.done, total=recipe.steps, unit="step",
-        disable=not (progress and engine.is_main_process),
-    )  # fmt: skip
-    with supervisor.watching(), bar:
-        for _ in bar:
-            run.step()
-            run.validate_if_due()
-            supervisor.after_step()
-            if run.ends_block:
-                bar.set_postfix_str(run.pace())
-    model.eval()
-    history = run.history()
-    supervisor.finish(history, record)
+    with torch_defaults(engine.device):
+        check_arguments(
+            engine, model, dataset, problem, recipe, validation, save_to, resume, record
+        )
+        run = Run(engine, model, dataset, problem, recipe, validation)
+        supervisor = Supervisor(run, save_to, resume=resume)
+        steps = tqdm(
+            range(run.done, recipe.steps), initial=run.done, total=recipe.steps, unit="step",
+            disable=not (progress and engine.is_main_process),
+        )  # fmt: skip
+        with supervisor.watching(), steps:
+            for _ in steps:
+                run.step()
+                run.validate_if_due()
+                supervisor.after_step()
+                if run.ends_block:
+                    steps.set_postfix_str(run.pace())
+        model.eval()
+        history = run.history()
+        supervisor.finish(history, record)
     return history
