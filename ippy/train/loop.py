@@ -77,15 +77,7 @@ class Objective(nn.Module):
 
 
 class Run:
-    """A model, its optimisers, and how far they are.
-
-    Args:
-        engine: Device, precision and processes.
-        model: Trained in place.
-        dataset: Slices (1, H, W) in [0, 1].
-        problem: Makes the measurements.
-        recipe: How to train.
-        validation: Slices (N, 1, H, W) to follow the progress with, or None.
+    """A model, its optimisers, and how far they are; the arguments are those of :func:`fit`.
 
     Attributes:
         done: Number of steps taken, by this run and by the one that it goes on with.
@@ -107,19 +99,15 @@ class Run:
         self.dataset, self.problem = dataset, problem
         self.model.to(engine.device, memory_format=memory_format(engine.device)).train()
         self.weights = [weight for weight in self.model.parameters() if weight.requires_grad]
+        for weight in self.weights:
+            weight.grad = None  # that of the caller
         self.optimizers = make_optimizers(
             self.weights, lr=recipe.lr, weight_decay=recipe.weight_decay
         )
-        for weight in self.weights:
-            weight.grad = None  # of the caller, maybe
         self.objective = engine.prepare(Objective(unshared(model), LOSSES[recipe.loss]()))
+        grid, device = getattr(self.model, "patch_size", 1), engine.device
         self.pairs = TrainingPairs(
-            dataset,
-            problem,
-            crop=recipe.crop,
-            seed=recipe.seed,
-            grid=getattr(self.model, "patch_size", 1),
-            device=engine.device,
+            dataset, problem, crop=recipe.crop, seed=recipe.seed, grid=grid, device=device
         )
         self.images_per_step = recipe.batch_size * recipe.crop**2 / math.prod(self.pairs.shape)
         self.steps_per_block = max(1, recipe.steps // HISTORY_POINTS)
@@ -127,7 +115,7 @@ class Run:
         if validation is not None:
             x, noise = validation.float().cpu(), torch.Generator().manual_seed(recipe.seed)
             self.validation = x, problem.measure(x, noise)
-        self.done, self.losses = 0, torch.zeros(recipe.steps, device=engine.device)
+        self.done, self.losses = 0, torch.zeros(recipe.steps, device=device)
         self.validations: list[tuple[int, float, float]] = []
         self.moving = False
         self.seconds_before, self.start = 0.0, time.perf_counter()
@@ -161,15 +149,12 @@ class Run:
         self.done += 1
         self.moving = False
 
-    def validate_if_due(self) -> None:
-        """Score the validation slices after every fifth block and the last step."""
-        due = self.done % (BLOCKS_PER_VALIDATION * self.steps_per_block) == 0
-        if self.validation is not None and (due or self.done == self.recipe.steps):
-            self.validate()
-
     @torch.no_grad()
-    def validate(self) -> None:
-        """Score the validation slices, one by one, with the clock stopped."""
+    def validate_if_due(self) -> None:
+        """Score the validation slices, one by one, after every fifth block and the last step."""
+        due = self.done % (BLOCKS_PER_VALIDATION * self.steps_per_block) == 0
+        if self.validation is None or not (due or self.done == self.recipe.steps):
+            return
         start, device, dtype = time.perf_counter(), self.engine.device, self.weights[0].dtype
         self.model.eval()
         scores = [
@@ -177,7 +162,7 @@ class Run:
             for x, y in zip(*self.validation, strict=True)
         ]
         self.model.train()
-        self.start += time.perf_counter() - start
+        self.start += time.perf_counter() - start  # the clock stood still
         mean = torch.cat(scores).mean().item()
         self.validations.append((self.done, round(self.seconds, 1), round(mean, 3)))
 
@@ -215,17 +200,15 @@ def fit(
 ) -> History:
     """Train a model, in place, to undo ``problem`` on the slices of ``dataset``.
 
-    What is changed of the caller's is the model alone: its weights that require a gradient (others
-    stay), and its buffers; it ends on ``device``, in the memory order that is fastest there, in
-    evaluation mode, without gradients. Settings of PyTorch that an earlier cell left on or off make
-    no difference, and stay; so do its global random numbers. What a model draws, as dropout does,
-    follows from the recipe's seed and the step.
-
-    A model in ``torch.compile`` is trained compiled. ``DataParallel`` and its distributed kin are
-    passed over: sharing the work is the engine's. All are saved under the model's own names.
-
     A slice is flipped at random, measured whole, and cropped afterwards. A model that knows
     positions (``patch_size``) gets crops on its patch grid, and their places on it.
+
+    Of the caller's things the model alone is changed: its buffers, and the weights that require a
+    gradient; it ends on ``device``, in the memory order that is fastest there, in evaluation mode,
+    without gradients. PyTorch's settings (gradient mode, default type and device, autocast) make no
+    difference and stay, as do the global random numbers. What a model draws, as dropout does,
+    follows from the recipe's seed and the step. A model in ``torch.compile`` is trained compiled;
+    ``DataParallel`` and its kin are passed over. All are saved under the model's own names.
 
     With ``save_to``, the state of the run is kept beside it, in ``UNet.run.pth`` for ``UNet.pth``:
     once a minute, on Ctrl-C, and when something fails. It goes when the run is finished and the
@@ -242,8 +225,7 @@ def fit(
             with; nothing depends on their scores, and the clock stands still meanwhile.
         save_to: Checkpoint to write once the run is finished; an older one is kept until then.
         resume: Go on with the run whose state lies beside ``save_to``, if there is one; it ends as
-            if it had never been stopped. Without it the run begins anew, and replaces such a state
-            (the command line asks first).
+            if it had never been stopped. Without it the run begins anew, and replaces such a state.
         record: Called when the steps are done, by the process that writes: what else the manifest
             should hold.
         progress: Show a bar with the loss and the speed.
@@ -252,12 +234,9 @@ def fit(
         The history of the run, of all its parts if it was stopped.
 
     Raises:
-        TypeError: An argument is of the wrong type.
-        ValueError: The data set is empty, its slices differ in shape, are off the scale or smaller
-            than the crops; the crops don't fit the model's patches, or the batch the processes; the
-            device can't be used, or ``save_to`` not be written; or the state belongs to another run
-            or is damaged. Where a slice turns out to be bad in the middle, the state is saved.
-        FloatingPointError: The loss is no longer finite.
+        ValueError: An argument can't be used, or not with the others; the state belongs to another
+            run or is damaged; or a slice turns out to be bad, and the state is saved.
+        FloatingPointError: The loss or a weight is no longer finite.
         KeyboardInterrupt: After Ctrl-C or SIGTERM, once the state is saved.
         OSError: A file can't be written, such as on a full disk.
     """
