@@ -541,14 +541,14 @@ def test_a_checkpoint_saved_on_a_gpu_loads_without_one(tmp_path):
 
 def test_requests_that_make_no_sense_are_explained(cnn):
     model, path = cnn
-    with pytest.raises(TypeError, match="model is a int"):
+    with pytest.raises(TypeError, match="model is an int"):
         load_checkpoint(3)
     with pytest.raises(TypeError, match="model is a OrderedDict"):
         save_checkpoint(model.state_dict(), path)
     for use in (lambda: load_checkpoint("CNN", 7), lambda: save_checkpoint(model, 7)):
-        with pytest.raises(TypeError, match=r"path is a int; expected a str or pathlib\.Path"):
+        with pytest.raises(TypeError, match=r"path is an int; expected a str or a pathlib\.Path"):
             use()
-    with pytest.raises(TypeError, match=r"folder is a int; expected a str or pathlib\.Path"):
+    with pytest.raises(TypeError, match=r"folder is an int; expected a str or a pathlib\.Path"):
         read_manifest(7)
     with pytest.raises(ValueError, match="is a folder"):
         save_checkpoint(model, path.parent)
