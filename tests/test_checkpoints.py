@@ -543,7 +543,7 @@ def test_requests_that_make_no_sense_are_explained(cnn):
     model, path = cnn
     with pytest.raises(TypeError, match="model is an int"):
         load_checkpoint(3)
-    with pytest.raises(TypeError, match="model is a OrderedDict"):
+    with pytest.raises(TypeError, match="model is an OrderedDict"):
         save_checkpoint(model.state_dict(), path)
     for use in (lambda: load_checkpoint("CNN", 7), lambda: save_checkpoint(model, 7)):
         with pytest.raises(TypeError, match=r"path is an int; expected a str or a pathlib\.Path"):
