@@ -18,7 +18,7 @@ from ippy.base.checks import check_tensor, check_values
 from ippy.base.device import memory_format
 from ippy.problems import InverseProblem
 
-ORDER, PAIR = 0, 1  # two families of random streams that never meet
+ORDER, PAIR, MODEL = 0, 1, 2  # families of random streams that never meet
 PLACES = 3  # random places that a crop is chosen from
 
 
@@ -90,7 +90,11 @@ class TrainingPairs:
         )
         origin = torch.from_numpy(np.stack(corners))  # (B, 2)
         corner = origin * self._grid
-        return crop(x, corner, self._crop), crop(y, corner, self._crop), self._send(origin)
+        return cut(x, corner, self._crop), cut(y, corner, self._crop), self._send(origin)
+
+    def model_seed(self, number: int) -> int:
+        """Return a seed for what the model draws when it sees a batch that begins with a pair."""
+        return int(np.random.default_rng((self._seed, MODEL, number)).integers(2**63))
 
     def _busiest(self, x: Tensor, places: np.ndarray) -> np.ndarray:
         """Return the place (row, column) whose crop of x (H, W) has the strongest gradients."""
@@ -108,7 +112,7 @@ class TrainingPairs:
                 f"dataset[{index}] has shape {tuple(x.shape)} and dataset[0] {self.shape}; "
                 "expected one shape for all slices"
             )
-        return x
+        return x.to("cpu", torch.float32)
 
     def _index(self, number: int) -> int:
         """Return which slice a pair is made of."""
@@ -167,7 +171,7 @@ def check_dataset(dataset: Any, crop: int, grid: int) -> None:
         )
 
 
-def crop(x: Tensor, corner: Tensor, size: int) -> Tensor:
+def cut(x: Tensor, corner: Tensor, size: int) -> Tensor:
     """Cut one square out of each image.
 
     Args:
