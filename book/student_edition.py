@@ -1,9 +1,10 @@
 """Build the book without its solutions: ``python book/student_edition.py``.
 
 The sources are copied to ``_build/student`` and everything that solves an exercise is cut out of
-the copy: the notebook of solutions, the solution blocks of the chapters with the cells between
-their ends, cells tagged ``solution``, and links to what is gone. So nothing is left for the pages,
-the search index or the downloads to show. The book itself is not touched.
+the copy: the notebook of solutions, the files that ``check`` judges answers by, the solution blocks
+of the chapters with the cells between their ends, cells tagged ``solution``, and links to what is
+gone. So nothing is left for the pages, the search index or the downloads to show. The book itself
+is not touched.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parent.parent
 SOLUTIONS = "solutions"  # the notebook that is left out
+ANSWERS = "exercises"  # the folder that is left out, of what is right and what is said of the rest
 TAG = "solution"  # of cells that speak about solutions
 
 FENCE = re.compile(r"^(?P<fence>`{3,}|:{3,})\s*(?:\{(?P<directive>[\w-]+)\})?")
@@ -64,7 +66,9 @@ def write_sources(root: Path, folder: Path) -> None:
     if folder == root or folder in root.parents:
         raise ValueError(f"{folder} holds the course itself; name another folder")
     shutil.rmtree(folder, ignore_errors=True)
-    ignored = shutil.ignore_patterns(f"{SOLUTIONS}.*", "__pycache__", ".*", Path(__file__).name)
+    ignored = shutil.ignore_patterns(
+        f"{SOLUTIONS}.*", ANSWERS, "__pycache__", ".*", Path(__file__).name
+    )
     shutil.copytree(root / "book", folder / "book", ignore=ignored)
     shutil.copy(root / "_config.yml", folder)
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))

@@ -6,7 +6,6 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,13 +18,15 @@ from ippy.models import LABELS, NAMES
 from ippy.problems import Tikhonov, TotalVariation, motion_deblurring
 from ippy.quality import evaluate, summarise
 from ippy.quality.features import MISSING_FEATURES, features_available
-from ippy.tools.dicom import SEED, TEST_FRACTION, WINDOW, import_dicom, summary
+from ippy.tools.dicom import SEED, SPLITS, TEST_FRACTION, WINDOW, import_dicom, summary
 from ippy.train import RECIPES, Recipe, Stopped
-from ippy.train.course import checkpoint_path, is_finished, pretrain, scores_entry
+from ippy.train.course import checkpoint_path, is_finished, scores_entry, train_model
 from ippy.train.distributed import accelerator, on_main
 from ippy.train.resume import stopped_after
 from ippy.weights import load_checkpoint
 from ippy.weights.manifest import amend, checksums
+
+Subparsers = argparse._SubParsersAction  # what add_subparsers returns; it has no public name
 
 DIGITS = {"mse": 6, "psnr": 3, "ssim": 4, "lpips": 4}
 
@@ -37,17 +38,58 @@ def parser() -> argparse.ArgumentParser:
         description="Prepare the course's data, train its seven models, compare them. "
         "Everything runs on the best device there is: CUDA, MPS or CPU.",
     )
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_add_prepare, _add_import, _add_train, _add_evaluate):
+        add(commands)
+    return top
 
-    prepare = commands.add_parser(
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit status; an error is one line on stderr.
+
+    The status is 2 after an error and 130 after Ctrl-C.
+    """
+    args = parser().parse_args(arguments)
+    try:
+        args.run(args)
+    except (ValueError, ModuleNotFoundError, OSError, FloatingPointError) as error:
+        notes = getattr(error, "__notes__", [])
+        _print_error("; ".join([f"error: {error}", *notes]), error)
+        return 2
+    except KeyboardInterrupt as stop:
+        place = f" after step {stop.step} of {stop.steps}" if isinstance(stop, Stopped) else ""
+        _print_error(f"stopped{place}{args.after_stop(args)}", stop)
+        return 130
+    return 0
+
+
+def _print_error(line: str, reason: BaseException) -> None:
+    """Print a line to stderr: once if all processes have the same reason, else each its own."""
+    rank = int(os.environ.get("RANK", 0))
+    if rank == 0:
+        print(line, file=sys.stderr)
+    elif not (isinstance(reason, KeyboardInterrupt) or getattr(reason, "shared", False)):
+        print(f"process {rank}: {line}", file=sys.stderr, flush=True)
+
+
+def _add_prepare(commands: Subparsers) -> None:
+    command = commands.add_parser(
         "prepare",
         help="generate the slices that the course trains and tests on",
         description="Generate CT-like slices into Mayo/train and Mayo/test, once; a second call "
         "finds them there. Real slices put there as <patient>/<n>.png are never touched.",
     )
-    prepare.add_argument("--seed", type=int, default=None, help="another seed gives other slices")
+    command.add_argument("--seed", type=int, default=None, help="another seed gives other slices")
+    command.set_defaults(run=_prepare, after_stop=lambda args: "")
 
-    scans = commands.add_parser(
+
+def _prepare(args: argparse.Namespace) -> None:
+    options = {} if args.seed is None else {"seed": args.seed}
+    print(f"The slices are in {prepare_mayo(**options)}")
+
+
+def _add_import(commands: Subparsers) -> None:
+    command = commands.add_parser(
         "import-dicom",
         help="turn a folder of DICOM CT series into slices",
         description="Write the CT slices below SOURCE as TARGET/{train,test}/<patient>/<n>.png, "
@@ -58,9 +100,9 @@ def parser() -> argparse.ArgumentParser:
         "on where it stopped.",
         epilog="Example: python -m ippy import-dicom scans Mayo",
     )
-    scans.add_argument("source", type=Path, metavar="SOURCE", help="folder of DICOM files")
-    scans.add_argument("target", type=Path, metavar="TARGET", help="data folder, as Mayo")
-    scans.add_argument(
+    command.add_argument("source", type=Path, metavar="SOURCE", help="folder of DICOM files")
+    command.add_argument("target", type=Path, metavar="TARGET", help="data folder, as Mayo")
+    command.add_argument(
         "--window",
         type=float,
         nargs=2,
@@ -69,31 +111,58 @@ def parser() -> argparse.ArgumentParser:
         help="Hounsfield units (HU) from black to white (default: {:g} {:g}, which is -1000 HU to "
         "1600 HU: soft tissue is about 0.4, as in the published slices)".format(*WINDOW),
     )
-    scans.add_argument(
+    command.add_argument(
         "--test-fraction",
         type=float,
         default=TEST_FRACTION,
         metavar="PART",
         help=f"part of the patients that goes to test/ (default: {TEST_FRACTION})",
     )
-    scans.add_argument(
+    command.add_argument(
         "--seed", type=int, default=SEED, help=f"seed of the split (default: {SEED})"
     )
-    scans.add_argument(
+    command.add_argument(
         "--series",
         default="",
         metavar="TEXT",
         help="only series whose description contains TEXT, such as 'full dose'",
     )
-    scans.add_argument(
+    command.add_argument(
+        "--split-by",
+        choices=SPLITS,
+        default=SPLITS[0],
+        help="what tells patients apart (default: patient, by ID; images that share a study or a "
+        "series are of one, too). study: where an anonymiser gave all one ID; folder: each folder "
+        "in SOURCE is a patient",
+    )
+    command.add_argument(
         "--report",
         type=Path,
         default=None,
         metavar="FILE",
         help="list what became of each source file, as CSV; it holds the paths, so keep it private",
     )
+    command.set_defaults(
+        run=_import, after_stop=lambda args: "; the same command goes on from there"
+    )
 
-    train = commands.add_parser(
+
+def _import(args: argparse.Namespace) -> None:
+    manifest = import_dicom(
+        args.source,
+        args.target,
+        window=tuple(args.window),
+        test_fraction=args.test_fraction,
+        seed=args.seed,
+        series=args.series,
+        split_by=args.split_by,
+        report=args.report,
+    )
+    print(summary(manifest, args.target))
+
+
+def _add_train(commands: Subparsers) -> None:
+    command = commands.add_parser(
         "train",
         help="train models and write their checkpoints",
         description="Train models for the reference task (motion blur of 9 pixels at 20 degrees, "
@@ -103,24 +172,24 @@ def parser() -> argparse.ArgumentParser:
         "shares the work.",
         epilog="Example: python -m ippy train --resume CNN UNet",
     )
-    train.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}")
-    train.add_argument("--all", action="store_true", help="all seven, in that order")
-    train.add_argument(
+    command.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    command.add_argument("--all", action="store_true", help="all seven, in that order")
+    command.add_argument(
         "--output", type=Path, default=None, metavar="FOLDER", help="write here, not to weights/"
     )
-    begun = train.add_mutually_exclusive_group()
-    begun.add_argument(
+    started = command.add_mutually_exclusive_group()
+    started.add_argument(
         "--resume",
         action="store_true",
         help="go on where training was stopped: pass over the finished models, finish the one that "
         "was stopped, train the rest",
     )
-    begun.add_argument(
+    started.add_argument(
         "--restart",
         action="store_true",
         help="begin anew where training was stopped, and give up the state that it left",
     )
-    train.add_argument(
+    command.add_argument(
         "--batch-size",
         type=int,
         default=None,
@@ -128,9 +197,58 @@ def parser() -> argparse.ArgumentParser:
         help="slices per step, shared by all processes, for the same number of steps (default: "
         "the recipe's)",
     )
-    _add_skip_bad(train)
+    _add_skip_bad(command)
+    command.set_defaults(run=_train, after_stop=_how_to_resume)
 
-    score = commands.add_parser(
+
+def _train(args: argparse.Namespace) -> None:
+    engine = accelerator()
+    recipes = on_main(engine, partial(_recipes, args))
+    on_main(engine, prepare_mayo)
+    if args.skip_bad:
+        on_main(engine, _report_all_skipped)
+    for name, recipe in recipes.items():
+        options = {"recipe": recipe, "folder": args.output, "skip_bad": args.skip_bad}
+        if args.resume and on_main(engine, partial(is_finished, name, **options)):
+            engine.print(f"{LABELS[name]} is finished")
+            continue
+        engine.print(f"Training {LABELS[name]}")
+        train_model(name, **options, resume=args.resume)
+
+
+def _recipes(args: argparse.Namespace) -> dict[str, Recipe]:
+    """Return how to train each model, once it is sure that nothing would be lost by it."""
+    names = NAMES if args.all else args.names
+    unknown = [name for name in names if name not in NAMES]
+    if unknown or not names:
+        fault = f"{unknown[0]!r} is not a model" if unknown else "no model was named"
+        raise ValueError(f"{fault}; name some of {', '.join(NAMES)}, or use --all")
+    for name in names:
+        if args.resume or args.restart:
+            continue
+        step = stopped_after(checkpoint_path(name, args.output))
+        if step is not None:
+            raise ValueError(
+                f"the training of {name} was stopped after step {step}, and its state is kept; "
+                "say --resume to go on from there, or --restart to begin anew without it"
+            )
+    changes = {} if args.batch_size is None else {"batch_size": args.batch_size}
+    return {name: replace(RECIPES[name], **changes) for name in names}
+
+
+def _how_to_resume(args: argparse.Namespace) -> str:
+    words = ["--all"] if args.all else list(args.names)
+    if args.output is not None:
+        words += ["--output", str(args.output)]
+    if args.batch_size is not None:
+        words += ["--batch-size", str(args.batch_size)]
+    if args.skip_bad:
+        words.append("--skip-bad")
+    return f"; go on with `python -m ippy train --resume {shlex.join(words)}`"
+
+
+def _add_evaluate(commands: Subparsers) -> None:
+    command = commands.add_parser(
         "evaluate",
         help="print the comparison table for a folder of slices",
         description="Blur and corrupt every slice, restore it with two classical methods and "
@@ -139,22 +257,58 @@ def parser() -> argparse.ArgumentParser:
         "with 123, output clamped to [0, 1].",
         epilog="Example: python -m ippy evaluate --data Mayo/test --first 8",
     )
-    score.add_argument(
+    command.add_argument(
         "--data",
         type=Path,
         default=None,
         metavar="FOLDER",
         help="a folder of <patient>/<n>.png (default: the course's Mayo/test)",
     )
-    score.add_argument(
+    command.add_argument(
         "--record",
         action="store_true",
         help="enter each model's scores, and which slices gave them, in weights/manifest.json, "
-        "where it tells of real slices",
+        "as its scores on real slices",
     )
-    score.add_argument("--first", type=int, default=None, metavar="N", help="only N slices")
-    _add_skip_bad(score)
-    return top
+    command.add_argument("--first", type=int, default=None, metavar="N", help="only N slices")
+    _add_skip_bad(command)
+    command.set_defaults(run=_evaluate, after_stop=lambda args: "")
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    folder = args.data or data_dir() / "test"
+    images = MayoDataset(folder, cache_bytes=0, skip_bad=args.skip_bad)
+    _report_skipped(images)
+    problem = motion_deblurring()
+    operator = problem.operator
+    models = {"Tikhonov": Tikhonov(operator), "Total variation": TotalVariation(operator)}
+    for name in NAMES:
+        try:
+            models[name] = load_checkpoint(name)
+        except FileNotFoundError as error:
+            print(f"Left out {LABELS[name]}: {error}", file=sys.stderr)
+    files = checksums([name for name in models if name in NAMES]) if args.record else {}
+    metrics = ["mse", "psnr", "ssim"]
+    if features_available():
+        metrics.append("lpips")
+    else:
+        print(MISSING_FEATURES, file=sys.stderr)
+    table = summarise(
+        evaluate(models, images, problem, metrics=metrics, first=args.first, progress=True)
+    )
+    formats = {name: f"{{:.{digits}f}}".format for name, digits in DIGITS.items()}
+    slices = [path.relative_to(folder).as_posix() for path in images.paths[: args.first]]
+    print(f"Means over {len(slices)} slices of {folder}")
+    print(table.rename(index=LABELS).rename_axis(None).to_string(formatters=formats))
+    entries = {
+        name: {
+            "sha256": sha256,
+            "real": scores_entry(table.loc[name], len(slices)) | {"slices": slices},
+        }
+        for name, sha256 in files.items()
+    }
+    if args.record:
+        amend(entries)
 
 
 def _add_skip_bad(command: argparse.ArgumentParser) -> None:
@@ -163,105 +317,6 @@ def _add_skip_bad(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="read every file once before, list those that can't be read, and go on without them",
     )
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return its exit status; what goes wrong is told in one line.
-
-    The status is 2 after an error and 130 after Ctrl-C.
-    """
-    asked = parser().parse_args(arguments)
-    try:
-        match asked.command:
-            case "prepare":
-                options = {} if asked.seed is None else {"seed": asked.seed}
-                print(f"The slices are in {prepare_mayo(**options)}")
-            case "import-dicom":
-                _import(asked)
-            case "train":
-                _train(NAMES if asked.all else asked.names, asked)
-            case "evaluate":
-                _evaluate(asked)
-    except (ValueError, ModuleNotFoundError, OSError, FloatingPointError) as error:
-        notes = getattr(error, "__notes__", [])
-        _tell("; ".join([f"error: {error}", *notes]), error)
-        return 2
-    except KeyboardInterrupt as stop:
-        place = f" after step {stop.step} of {stop.steps}" if isinstance(stop, Stopped) else ""
-        _tell(f"stopped{place}{_how_to_go_on(asked)}", stop)
-        return 130
-    return 0
-
-
-def _tell(line: str, reason: BaseException) -> None:
-    """Print a line to stderr, once where all processes came to it, and each of them its own."""
-    rank = int(os.environ.get("RANK", 0))
-    if rank == 0:
-        print(line, file=sys.stderr)
-    elif not (isinstance(reason, KeyboardInterrupt) or getattr(reason, "shared", False)):
-        print(f"process {rank}: {line}", file=sys.stderr, flush=True)
-
-
-def _how_to_go_on(asked: argparse.Namespace) -> str:
-    if asked.command == "import-dicom":
-        return "; the same command goes on from there"
-    if asked.command != "train":
-        return ""
-    words = ["--all"] if asked.all else list(asked.names)
-    if asked.output is not None:
-        words += ["--output", str(asked.output)]
-    if asked.batch_size is not None:
-        words += ["--batch-size", str(asked.batch_size)]
-    if asked.skip_bad:
-        words.append("--skip-bad")
-    return f"; go on with `python -m ippy train --resume {shlex.join(words)}`"
-
-
-def _import(asked: argparse.Namespace) -> None:
-    manifest = import_dicom(
-        asked.source,
-        asked.target,
-        window=tuple(asked.window),
-        test_fraction=asked.test_fraction,
-        seed=asked.seed,
-        series=asked.series,
-        report=asked.report,
-    )
-    print(summary(manifest, asked.target))
-
-
-def _train(names: Sequence[str], asked: argparse.Namespace) -> None:
-    engine = accelerator()
-    recipes = on_main(engine, partial(_recipes, names, asked))
-    on_main(engine, prepare_mayo)
-    if asked.skip_bad:
-        on_main(engine, _report_all_skipped)
-    for name, recipe in recipes.items():
-        where = {"recipe": recipe, "folder": asked.output, "skip_bad": asked.skip_bad}
-        if asked.resume and on_main(engine, partial(is_finished, name, **where)):
-            engine.print(f"{LABELS[name]} is finished")
-            continue
-        engine.print(f"Training {LABELS[name]}")
-        pretrain(name, **where, resume=asked.resume)
-
-
-def _recipes(names: Sequence[str], asked: argparse.Namespace) -> dict[str, Recipe]:
-    """Return how to train each model, once it is sure that nothing would be lost by it."""
-    unknown = [name for name in names if name not in NAMES]
-    if unknown or not names:
-        came = f"{unknown[0]!r} is not a model" if unknown else "no model was named"
-        raise ValueError(f"{came}; name some of {', '.join(NAMES)}, or use --all")
-    for name in names:
-        if asked.resume or asked.restart:
-            continue
-        step = stopped_after(checkpoint_path(name, asked.output))
-        if step is not None:
-            raise ValueError(
-                f"the training of {name} was stopped after step {step}, and its state is kept; "
-                "say --resume to go on from there, or --restart to begin anew without it"
-            )
-    changes = {} if asked.batch_size is None else {"batch_size": asked.batch_size}
-    return {name: replace(RECIPES[name], **changes) for name in names}
 
 
 def _report_all_skipped() -> None:
@@ -278,44 +333,6 @@ def _report_skipped(images: MayoDataset) -> None:
         print(f"{left_out}:", file=sys.stderr)
         for fault in images.skipped.values():
             print(f"  {fault}", file=sys.stderr)
-
-
-def _evaluate(asked: argparse.Namespace) -> None:
-    folder, first = asked.data or data_dir() / "test", asked.first
-    images = MayoDataset(folder, cache_bytes=0, skip_bad=asked.skip_bad)
-    _report_skipped(images)
-    problem = motion_deblurring()
-    operator = problem.operator
-    models = {"Tikhonov": Tikhonov(operator), "Total variation": TotalVariation(operator)}
-    for name in NAMES:
-        try:
-            models[name] = load_checkpoint(name)
-        except FileNotFoundError as error:
-            print(f"Left out {LABELS[name]}: {error}", file=sys.stderr)
-    files = checksums([name for name in models if name in NAMES]) if asked.record else {}
-    metrics = ["mse", "psnr", "ssim"]
-    if features_available():
-        metrics.append("lpips")
-    else:
-        print(MISSING_FEATURES, file=sys.stderr)
-    table = summarise(
-        evaluate(models, images, problem, metrics=metrics, first=first, progress=True)
-    )
-    formats = {name: f"{{:.{digits}f}}".format for name, digits in DIGITS.items()}
-    paths = images.paths[:first]
-    print(f"Means over {len(paths)} slices of {folder}")
-    print(table.rename(index=LABELS).rename_axis(None).to_string(formatters=formats))
-    if asked.record:
-        slices = [path.relative_to(folder).as_posix() for path in paths]
-        amend(
-            {
-                name: {
-                    "sha256": sha256,
-                    "real": scores_entry(table.loc[name], len(slices)) | {"slices": slices},
-                }
-                for name, sha256 in files.items()
-            }
-        )
 
 
 if __name__ == "__main__":

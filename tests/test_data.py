@@ -258,7 +258,7 @@ def test_a_damaged_manifest_is_named_and_deletes_nothing(tmp_path, content):
         ({"seed": -1}, ValueError, "seed is -1; expected 0 to"),
         ({"seed": "2024"}, TypeError, "seed is '2024' of type str; expected a whole number"),
         ({"workers": 0}, ValueError, "workers is 0; expected 1 to"),
-        ({"data_path": 7}, TypeError, "data_path is 7; expected a path"),
+        ({"data_path": 7}, TypeError, r"data_path is a int; expected a str or pathlib\.Path"),
     ],
 )
 def test_a_request_that_makes_no_sense_leaves_the_slices(tiny, arguments, error, says):

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 WORKFLOWS = sorted((Path(__file__).resolve().parent.parent / ".github" / "workflows").glob("*.yml"))
 LINKS = Path("book", "_sphinx", "repository_links.py")
@@ -61,21 +62,66 @@ def test_there_are_workflows() -> None:
     assert {path.stem for path in WORKFLOWS} == {"test", "deploy"}
 
 
-def test_binder_has_the_pinned_versions_and_a_torch_without_gpu(root: Path) -> None:
-    lines = (root / "binder" / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    lines = [line for line in lines if not line.startswith("#")]
-    assert lines[0] == "--extra-index-url https://download.pytorch.org/whl/cpu"
-    pinned = (root / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    assert set(lines[1:]) <= set(pinned)
-    if os.name != "nt":
-        assert os.access(root / "binder" / "postBuild", os.X_OK)
+def steps_of(workflow: dict) -> str:
+    """Return all commands of a workflow's jobs."""
+    steps = [step for job in workflow["jobs"].values() for step in job.get("steps", ())]
+    return "\n".join(step.get("run", "") for step in steps)
 
 
-def test_the_vendored_style_sheet_is_the_typesetters_own(root: Path) -> None:
-    from sphinxcontrib import katex
+def test_publishing_waits_for_the_tests(root: Path) -> None:
+    folder = root / ".github" / "workflows"
+    deploy = yaml.safe_load((folder / "deploy.yml").read_text(encoding="utf-8"))
+    tests = deploy["jobs"]["test"]["uses"]
+    assert (root / tests).samefile(folder / "test.yml")
+    publishing = [name for name, job in deploy["jobs"].items() if "environment" in job]
+    assert publishing and all(deploy["jobs"][name]["needs"] == "test" for name in publishing)
 
-    folder = root / "book" / "_static" / "katex"
-    style = (folder / "katex.min.css").read_text(encoding="utf-8")
-    assert f'content:"{katex.katex_version}"' in style
-    for font in re.findall(r"url\(([^)]+)\)", style):
-        assert (folder / font).is_file(), font
+
+def test_the_workflow_tests_what_the_readme_promises(root: Path) -> None:
+    path = root / ".github" / "workflows" / "test.yml"
+    workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+    commands, jobs = steps_of(workflow), workflow["jobs"]
+    for command in ("ruff check .", "lint-imports", "make test", "python -m pytest"):
+        assert re.search(rf"^{re.escape(command)}", commands, re.MULTILINE), command
+    assert jobs["linux"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+    assert jobs["elsewhere"]["strategy"]["matrix"]["os"] == ["windows-latest", "macos-latest"]
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+@pytest.mark.parametrize(
+    ("before", "said", "installs", "clears", "without_gpu"),
+    [
+        (None, "", True, False, False),
+        (None, "CPU=yes", True, True, True),
+        (".ready", "", False, False, False),
+        (".ready", "CPU=yes", True, True, True),
+        (".ready-cpu", "", False, False, False),
+        (".ready-cpu", "CPU=yes", False, False, False),
+        (".ready-cpu", "CPU=no", True, True, False),
+    ],
+)
+def test_an_environment_stays_with_or_without_gpu_parts_until_told_otherwise(
+    root: Path,
+    tmp_path: Path,
+    before: str | None,
+    said: str,
+    installs: bool,
+    clears: bool,
+    without_gpu: bool,
+) -> None:
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        shutil.copy(root / name, tmp_path)
+    if before:
+        (tmp_path / ".venv").mkdir()
+        (tmp_path / ".venv" / before).touch()
+    command = ["make", "-n", "book", *said.split()]
+    environment = os.environ | {"CPU": "x86_64", "MAKEFLAGS": ""}  # as some systems set it
+    plan = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert "jupyter-book build" in plan
+    assert ("-m venv" in plan and "-m pip install" in plan) == installs
+    assert ("-m venv --clear" in plan) == clears
+    binder = (root / "binder" / "requirements.txt").read_text(encoding="utf-8")
+    index = re.search("^--extra-index-url .*$", binder, re.MULTILINE)[0]
+    assert (f"{index} -r requirements.txt" in plan) == without_gpu

@@ -19,7 +19,7 @@ from ippy.problems import motion_deblurring
 from ippy.quality import evaluate, measure_one_by_one, summarise
 from ippy.quality.evaluation import MEASUREMENT, PUBLISHED
 from ippy.train import Recipe
-from ippy.train import course as pretraining
+from ippy.train.course import train_model
 from ippy.weights import manifest
 
 
@@ -144,9 +144,9 @@ def test_images_may_differ_in_size(slices):
         measure_one_by_one([slices[0], slices[1][:, :40]], motion_deblurring())
 
 
-def test_pretraining_writes_a_checkpoint_and_its_record(tmp_path):
+def test_training_a_model_of_the_course_writes_a_checkpoint_and_its_record(tmp_path):
     recipe = Recipe(steps=3, batch_size=2, crop=32)
-    history = pretraining.pretrain("CNN", recipe=recipe, folder=tmp_path, progress=False)
+    history = train_model("CNN", recipe=recipe, folder=tmp_path, progress=False)
     record = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))["CNN"]
     assert record["history"]["loss"] == history.loss
     assert record["recipe"]["steps"] == 3

@@ -6,6 +6,8 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterator
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ippy import exercises
 from ippy.exercises import EXERCISES, Feedback, calling, check, judge
@@ -145,7 +146,8 @@ def forgets(x: Tensor, P: int) -> None:
         (lambda x, P: -patchify(x, P), "wrong sign"),
         (lambda x, P: patchify(x, P) + 1, "added everywhere"),
         (lambda x, P: patchify(x[:1].expand_as(x), P), "right for the first image"),
-        (lambda x, P: patchify(x.square(), P), "the numbers are not"),
+        (lambda x, P: patchify(x.square(), P), "result is [[[0, 1, 16, 25], [4, 9, 36, 49]"),
+        (lambda x, P: patchify(x, P).to("meta"), "device `meta`"),
     ],
 )
 def test_what_goes_wrong_is_explained(answer: Callable, words: str) -> None:
@@ -157,9 +159,10 @@ def test_what_goes_wrong_is_explained(answer: Callable, words: str) -> None:
 def test_a_wrong_border_is_seen() -> None:
     def rolled(x: Tensor, y: Tensor, K: LinearOperator, t: float) -> Tensor:
         """Like the right step, but as if the images went on periodically."""
-        wide = F.pad(x, (8, 8, 8, 8), mode="circular")
-        inside = K(wide)[..., 8:-8, 8:-8] - y
-        return x - t * K.T(F.pad(inside, (8, 8, 8, 8), mode="circular"))[..., 8:-8, 8:-8]
+        size = x.shape[2:]
+        inside = (..., slice(size[0], -size[0]), slice(size[1], -size[1]))
+        residual = K(x.tile(3, 3))[inside] - y
+        return x - t * K.T(residual.tile(3, 3))[inside]
 
     assert "wrong near the border" in judge("data-step", rolled).text
 
@@ -180,10 +183,24 @@ def test_an_endless_loop_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("patchify", lambda x: x, "takes `(x)`; it is called with `(x, patch_size)`"),
         ("patchify", torch.zeros(2, 9, 16), "a tensor; expected a function"),
-        ("crossover", "512", "type `str`"),
         ("crossover", True, "type `bool`"),
-        ("rounding", "58.9 dB", "in dB, without writing the unit"),
+        ("crossover", [512], "type `list`"),
+        ("crossover", 512 + 0j, "type `complex`"),
+        ("crossover", torch.ones(2), "type `torch.Tensor`"),
+        ("crossover", torch.zeros(1, device="meta"), "holds no number"),
+        ("crossover", "2d + m", "`d + m` after the number"),
+        ("crossover", "many", "not a number"),
+        ("crossover", (512,), "comma at its end"),
+        ("rounding", (58, 9), "two numbers. Write a decimal point, `58.9`"),
+        ("rounding", (58.9, 1), "decimals are written with a point"),
+        ("rounding", "58,9", "a comma in it"),
+        ("rounding", "58,9 dB", "a comma in it"),
+        ("rounding", "58.9 %", "percent"),
+        ("rounding", "58.9 decibel", "the number alone, in dB"),
+        ("rounding", {58.9}, "one number (in dB)"),
+        ("step-size", lambda norm: (2, 0), "two numbers. Write a decimal point, `2.0`"),
         ("key-bias", "maybe", "letters a, b, c, d"),
+        ("key-bias", ("b",), "letters a, b, c, d"),
     ],
 )
 def test_another_kind_of_answer_costs_no_hint(name: str, answer: Any, words: str) -> None:
@@ -206,9 +223,38 @@ def test_other_stubs_are_known(stub: Callable) -> None:
     assert judge("patchify", stub).verdict == "open"
 
 
-@pytest.mark.parametrize("number", [512.0, np.float32(512), np.array(512), torch.tensor([512])])
+@pytest.mark.parametrize(
+    "number",
+    [
+        512.0,
+        np.float32(512),
+        np.array(512),
+        np.array([[512.0]]),
+        torch.tensor([512]),
+        torch.tensor(512.0, requires_grad=True),
+        Fraction(1024, 2),
+        Decimal("512.0"),
+        "512",
+        " +5.12e2 ",
+    ],
+)
 def test_numbers_come_in_many_types(number: Any) -> None:
     assert judge("crossover", number).verdict == "right"
+
+
+@pytest.mark.parametrize("text", ["58.92", "58.92 dB", "58.92dB", "58.92 db"])
+def test_a_number_in_a_text_may_have_its_unit(text: str) -> None:
+    assert judge("rounding", text).verdict == "right"
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, "-inf", "nan", 10**400, np.float32("inf")])
+def test_what_is_not_finite_is_wrong(number: Any) -> None:
+    assert "expected a finite number" in judge("crossover", number).text
+
+
+def test_a_wrong_sign_is_named_only_if_nothing_else_is_wrong() -> None:
+    assert "sign" in judge("crossover", "−512").text
+    assert judge("crossover", -3).text == "-3 is too small."
 
 
 def test_letters_come_in_many_forms() -> None:
@@ -218,6 +264,8 @@ def test_letters_come_in_many_forms() -> None:
 def test_an_unknown_name_is_answered_with_near_ones() -> None:
     with pytest.raises(ValueError, match="did you mean patchify"):
         judge("patchfy", ...)
+    with pytest.raises(TypeError, match="name is a function; expected a str"):
+        judge(patchify, "patchify")
 
 
 def test_check_prints_where_there_is_no_notebook(capsys: pytest.CaptureFixture[str]) -> None:

@@ -258,7 +258,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("patch-size", carried_over(None), "start from zero"),
     ("patch-size", carried_over(lambda e, side: e[:, : side**2]), "cut off"),
     ("patch-size", lambda trained, P: ViTReconstructor(patch_size=P), "start from zero"),
-    ("patch-size", shared_blocks, "share tensors"),
+    ("patch-size", shared_blocks, "The two models share"),
     ("patch-size", lambda trained, P: trained, "itself"),
     ("patch-size", lambda trained, P: build("UNet"), "ViTReconstructor"),
     ("psnr", lambda a, b, R: psnr(a, b, 1.0), "data range is ignored"),

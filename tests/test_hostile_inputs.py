@@ -36,8 +36,6 @@ from ippy.models.vit import (
     PatchEmbed,
     TransformerEncoderBlock,
     ViTReconstructor,
-    patchify,
-    unpatchify,
 )
 from ippy.operators import Blurring
 from ippy.operators.blurring import gaussian_kernel, motion_kernel
@@ -362,39 +360,6 @@ model_entry(
 )
 def vit_on_crops(result: Tensor, x: Tensor, **_: Any) -> None:
     check_model(result, x, 1)
-
-
-@st.composite
-def fitting_patches(draw: st.DrawFn) -> Arguments:
-    P, grid, C = draw(st.sampled_from([1, 2, 5, 8])), draw(st.tuples(counts, counts)), draw(counts)
-    return {"x": tensor(2, C, P * grid[0], P * grid[1]), "patch_size": P}
-
-
-def right_patches(result: Tensor, x: Tensor, patch_size: int) -> None:
-    grid = (x.shape[2] // patch_size, x.shape[3] // patch_size)
-    assert x.is_meta or unpatchify(result, patch_size, grid).equal(x)
-
-
-ENTRIES["patchify"] = Entry(patchify, fitting_patches(), right_patches)
-
-
-@st.composite
-def patches_to_join(draw: st.DrawFn) -> Arguments:
-    made = draw(fitting_patches())
-    P, x = made["patch_size"], made["x"]
-    return {
-        "patches": patchify(x, P),
-        "patch_size": P,
-        "grid": (x.shape[2] // P, x.shape[3] // P),
-    }
-
-
-def right_join(result: Tensor, patches: Tensor, patch_size: int, grid: tuple[int, int]) -> None:
-    assert result.shape[2:] == (grid[0] * patch_size, grid[1] * patch_size)
-    assert patches.is_meta or patchify(result, patch_size).equal(patches)
-
-
-ENTRIES["unpatchify"] = Entry(unpatchify, patches_to_join(), right_join)
 
 
 @entry(

@@ -269,13 +269,20 @@ def test_patchify_is_unfold_and_unpatchify_its_inverse(shape: tuple[int, ...]) -
     assert torch.equal(unpatchify(patches, 8, (shape[2] // 8, shape[3] // 8)), x)
 
 
-def test_patches_that_do_not_fit_are_explained() -> None:
+def test_images_that_do_not_fit_patches_are_explained() -> None:
     with pytest.raises(
         ValueError, match="x is 30x32 pixels; expected multiples of the patch_size 8"
     ):
-        patchify(torch.zeros(1, 1, 30, 32), 8)
-    with pytest.raises(ValueError, match=r"\(1, 16, 64\); expected \(B, 15, C\*64\)"):
-        unpatchify(torch.zeros(1, 16, 64), 8, (3, 5))
+        PatchEmbed()(torch.zeros(1, 1, 30, 32))
+    with pytest.raises(ValueError, match="x is 4x32 pixels; expected 8x8 at least"):
+        PatchEmbed()(torch.zeros(1, 1, 4, 32))
+
+
+def test_tokens_of_another_width_are_explained() -> None:
+    block = TransformerEncoderBlock(32, 4, 64)
+    for call in (block, block.attention_weights):
+        with pytest.raises(ValueError, match=r"\(1, 10, 16\); expected tokens \(B, N, 32\)"):
+            call(torch.zeros(1, 10, 16))
 
 
 def test_patch_embed_is_one_matrix_on_every_patch() -> None:
@@ -339,10 +346,29 @@ def test_positions_of_a_crop_are_a_window_of_the_grid(models: dict) -> None:
     assert torch.equal(whole, vit.positions((32, 32)))
 
 
-@pytest.mark.parametrize("origin", [[[29, 0]], [[0, -1]], [0, 0]])
-def test_a_window_outside_the_grid_is_refused(models: dict, origin: list) -> None:
-    with pytest.raises(ValueError, match="a window of 4x4 patches inside the grid of 32x32"):
-        models["ViT"](torch.zeros(1, 1, 32, 32), torch.tensor(origin))
+@pytest.mark.parametrize(
+    ("origin", "error", "message"),
+    [
+        ([[29, 0]], ValueError, "a window of 4x4 patches inside the grid of 32x32"),
+        ([[0, -1]], ValueError, "a window of 4x4 patches inside the grid of 32x32"),
+        ([[0, 0], [0, 0]], ValueError, "origin has 2 rows for 1 images x"),
+        ([0, 0], ValueError, r"origin has shape \(2,\); expected \(B, 2\)"),
+        ([[0.0, 0.0]], TypeError, "origin holds torch.float32; expected integers"),
+    ],
+)
+def test_crops_that_do_not_fit_the_grid_are_refused(
+    models: dict, origin: list, error: type[Exception], message: str
+) -> None:
+    vit, x = models["ViT"], torch.zeros(1, 1, 32, 32)
+    for call in (vit, vit.embed):
+        with pytest.raises(error, match=message):
+            call(x, torch.tensor(origin))
+
+
+@pytest.mark.parametrize("grid", [(4, 5, 6), (0, 4), 4, (4.0, 4.0)])
+def test_a_grid_is_a_pair_of_counts(models: dict, grid: object) -> None:
+    with pytest.raises((TypeError, ValueError), match="grid"):
+        models["ViT"].positions(grid)
 
 
 def test_positions_of_another_size_are_interpolated(models: dict) -> None:

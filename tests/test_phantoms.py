@@ -5,9 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ippy.data import generation
 from ippy.data.phantoms import generate_slice
 from ippy.data.phantoms.acquisition import scanner_noise
-from ippy.data.phantoms.canvas import blob, coverage
+from ippy.data.phantoms.canvas import blob, coverage, varied_edge
+from ippy.data.phantoms.frame import Frame
+from ippy.data.phantoms.organs import FEET, HEAD, Organ, dome, paint_organ
+from ippy.data.phantoms.patient import Patient
+from ippy.data.phantoms.section import Section
+
+# One slice of each body, from the upper chest to the abdomen: its pixels, weighted by place.
+WEIGHTS = np.arange(256 * 256) % 251
+FINGERPRINTS = {
+    "G01/0": 174321343, "G02/2": 239782920, "G03/5": 160036652, "G04/8": 207753335,
+    "G05/10": 626951910, "G06/13": 331549063, "G07/16": 168129780, "G08/19": 223263308,
+    "G09/21": 200282036, "G10/24": 232854108, "G11/27": 197787010, "G12/30": 470390096,
+    "G13/32": 256010782, "G14/35": 503758272, "G15/38": 232626363, "G16/40": 300700147,
+    "G17/43": 293726718, "G18/46": 298765903, "G91/13": 326113213, "G92/13": 400756710,
+    "G81/3": 398198186, "G82/3": 403746882,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -76,3 +92,75 @@ def test_scanner_noise_has_unit_size_and_little_at_the_highest_frequencies():
     radius = np.hypot(np.fft.fftfreq(256)[:, None], np.fft.fftfreq(256))
     middle, high = power[(radius > 0.2) & (radius < 0.35)].mean(), power[radius > 0.6].mean()
     assert middle > 5 * high
+
+
+def test_every_body_is_drawn_as_it_was_when_the_weights_were_trained():
+    train, test = generation.PLAN["train"], generation.PLAN["test"] | generation.VALIDATION
+    bodies = [("train", name, count) for name, count in train.items() if name[0] == "G"]
+    bodies += [("test", name, count) for name, count in test.items()]
+    found = {}
+    for place, (split, name, count) in enumerate(bodies):
+        index = place * count // len(bodies)
+        pixels = generate_slice(generation.SEED, split, name, index, count)
+        found[f"{name}/{index}"] = int(pixels.ravel() @ WEIGHTS)
+    assert found.keys() == FINGERPRINTS.keys()
+    for name, fingerprint in FINGERPRINTS.items():  # machines round a few pixels differently
+        assert found[name] == pytest.approx(fingerprint, abs=1000), name
+
+
+@pytest.fixture
+def section() -> Section:
+    """A slice through the abdomen before anything is painted."""
+    patient = Patient((0, 0, ord("G"), 1))
+    black, white = np.zeros((256, 256), np.float32), np.ones((256, 256), np.float32)
+    return Section(black, white, white, Frame(patient, 0.9), np.random.default_rng(0))
+
+
+def test_an_organ_is_painted_at_its_place_in_its_size_and_grey_level(section):
+    organ = Organ("x", (0.3, 0.2), (20, 12), "muscle", 0.5, FEET, 0.0, lift=0.1)
+    paint_organ(section, organ)
+    x, y = section.frame.point(0.3, 0.2)
+    ys, xs = np.indices((256, 256)) + 0.5
+    weight = section.image / section.image.sum()
+    assert ((weight * xs).sum(), (weight * ys).sum()) == pytest.approx((x, y), abs=0.1)
+    assert section.image.max() == pytest.approx(section.levels.muscle + 0.1, abs=1e-6)
+    area = section.image.sum() / section.image.max()
+    assert area == pytest.approx(np.pi * 20 * 12, rel=0.03)
+
+
+def test_an_organ_shows_between_two_positions_and_within_what_it_is_given(section):
+    paint_organ(section, Organ("x", (0, 0), (20, 20), "fat", HEAD, 0.9, 0.0))
+    paint_organ(section, Organ("x", (0, 0), (20, 20), "fat", 0.91, FEET, 0.0))
+    assert not section.image.any()
+    right = np.zeros((256, 256), np.float32)
+    right[:, int(section.frame.centre[0]) :] = 1
+    paint_organ(section, Organ("x", (0, 0), (20, 20), "fat", 0.9, FEET, 0.0), within=right)
+    assert section.image.any() and not section.image[right == 0].any()
+
+
+def test_a_dome_grows_from_its_top_down(section):
+    organ = Organ("x", (0, 0), (20, 20), "fat", HEAD, FEET, 0.0, grows=(0.5, 0.9))
+    sizes = [organ.grown(z) for z in (0.4, 0.5, 0.6, 0.8, 0.9, 1.0)]
+    assert sizes == pytest.approx([0, 0, 0.5, 0.75**0.5, 1, 1])
+    assert dome(0.6, 0.5, 0.9) == pytest.approx(0.5)
+    whole = organ.outline(section)
+    assert np.ptp(whole, axis=0) == pytest.approx([40, 40], abs=0.1)
+    half = organ.outline(section, scale=np.array([0.5, 1]), turn=np.pi / 2)
+    assert np.ptp(half, axis=0) == pytest.approx([40, 20], abs=0.1)
+
+
+def test_what_is_filled_is_no_lung(section):
+    cover = np.zeros((256, 256), np.float32)
+    cover[:128], cover[128:] = 1, 0.25
+    section.fill(cover, 0.4)
+    assert section.image[0, 0] == pytest.approx(0.4) and section.air_share[0, 0] == 0
+    assert section.image[-1, 0] == pytest.approx(0.1) and section.air_share[-1, 0] == 0.75
+
+
+def test_a_varied_edge_is_sharp_here_and_soft_there():
+    circle = blob((128, 128), (60, 60))
+    sharp, soft = coverage(circle, soft=0.3), coverage(circle, soft=4.0)
+    edge = varied_edge(circle, np.random.default_rng(1), 4.0)
+    widths = [((cover > 0.02) & (cover < 0.98)).sum() for cover in (sharp, edge, soft)]
+    assert 1.5 * widths[0] < widths[1] < 0.9 * widths[2]
+    assert edge.sum() == pytest.approx(sharp.sum(), rel=0.01)

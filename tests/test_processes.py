@@ -68,9 +68,9 @@ def test_two_processes_do_what_one_does(tiny, course, monkeypatch):
     for name in ("together", "begun"):
         lines = [json.loads(line) for line in out.splitlines() if line.startswith(f'{{"{name}"')]
         assert len(lines) == 2 and lines[0][name]["loss"] == lines[1][name]["loss"]
-        came = lines[0][name]
-        assert came["loss"] == pytest.approx(alone.loss, rel=1e-4)
-        assert came["step"] == alone.step and came["device"].startswith("2 processes, cpu")
+        result = lines[0][name]
+        assert result["loss"] == pytest.approx(alone.loss, rel=1e-4)
+        assert result["step"] == alone.step and result["device"].startswith("2 processes, cpu")
         written = [path.name for path in (course / name).iterdir() if path.name[0] != "."]
         assert sorted(written) == ["m.pth", "manifest.json"]
 

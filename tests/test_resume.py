@@ -12,17 +12,19 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 from ippy import __main__ as command_line
-from ippy.train import RECIPES, Recipe, Stopped, fit
-from ippy.train import course as pretraining
+from ippy.base.files import remove_leftovers
+from ippy.train import RECIPES, Recipe, Stopped, fit, supervisor
 from ippy.train import loop as training
+from ippy.train.course import is_finished, train_model
 from ippy.train.interrupts import held_back
-from ippy.train.resume import run_path
+from ippy.train.resume import RunFile, run_path, stopped_after
 from ippy.weights import load_checkpoint, read_manifest, save_checkpoint
 
 pytestmark = pytest.mark.usefixtures("ctrl_c_is_heard")
@@ -52,13 +54,13 @@ def weights(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-def assert_same(came, expected):
-    (model, history), (model_expected, history_expected) = came, expected
+def assert_same(result, expected):
+    (model, history), (model_expected, history_expected) = result, expected
     assert history.loss == history_expected.loss and history.step == history_expected.step
-    looks, expected_looks = (
-        [look[::2] for look in h.validation] for h in (history, history_expected)
+    scores, expected_scores = (
+        [entry[::2] for entry in h.validation] for h in (history, history_expected)
     )
-    assert looks == expected_looks and len(looks) == 12  # step and PSNR
+    assert scores == expected_scores and len(scores) == 12  # step and PSNR
     assert weights(model).equal(weights(model_expected))
 
 
@@ -88,24 +90,74 @@ def test_a_run_may_be_stopped_again_and_its_seconds_add_up(tiny, whole, monkeypa
     state = torch.load(run_path(target), weights_only=True)
     state["state"]["seconds"] = 1000.0
     torch.save(state, run_path(target))
-    came = tiny.train(target, resume=True)
-    assert_same(came, whole)
-    assert 1000 < came[1].seconds < 2000
-    assert came[1].images_per_second == pytest.approx(60 * 4 * 16 * 16 / (24 * 32) / 1000, rel=0.5)
+    model, history = tiny.train(target, resume=True)
+    assert_same((model, history), whole)
+    assert 1000 < history.seconds < 2000
+    assert history.images_per_second == pytest.approx(60 * 4 * 16 * 16 / (24 * 32) / 1000, rel=0.5)
 
 
-def test_an_epoch_is_saved_when_it_ends_and_a_long_one_in_between(tiny, monkeypatch, tmp_path):
-    saved = []
-    plain = training.RunFile.save
+@pytest.fixture
+def save_always(monkeypatch):
+    """Save the state after each step."""
+    monkeypatch.setattr(supervisor, "SAVE_EVERY", 0.0)
+
+
+@pytest.fixture
+def saved(monkeypatch):
+    """The steps after which states were saved."""
+    steps, plain = [], RunFile.save
     monkeypatch.setattr(
-        training.RunFile, "save", lambda file, state: (saved.append(state.step), plain(file, state))
+        RunFile, "save", lambda file, state: (steps.append(state.step), plain(file, state))
     )
-    tiny.train(tmp_path / "m.pth")
-    assert saved == list(range(3, 61, 3))
-    saved.clear()
-    monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
-    tiny.train(tmp_path / "m.pth")
-    assert saved == list(range(1, 61))
+    return steps
+
+
+@pytest.mark.parametrize(
+    ("seconds_per_step", "expected"),
+    [(0.5, [60]), (7, [9, 18, 27, 36, 45, 54, 60]), (60, [*range(1, 61)])],
+)
+def test_the_state_is_saved_once_a_minute_and_at_the_end(
+    tiny, saved, seconds_per_step, expected, monkeypatch, tmp_path
+):
+    now, plain = [0.0], training.Run.step
+
+    def slow_step(run):
+        now[0] += seconds_per_step
+        plain(run)
+
+    monkeypatch.setattr(training.Run, "step", slow_step)
+    monkeypatch.setattr(supervisor, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    model, slices, *rest = tiny.parts()
+    fit(model, slices[:1], *rest, device=CPU, save_to=tmp_path / "m.pth", progress=False)
+    assert saved == expected  # of one slice, so that every step ends several epochs
+
+
+NAMES = "m.pth", "m", "m.pt", "lr0.001", "lr0.01", "lr0.001.pth", "lr0.01.pth", "lr0", "m.v1.pth"
+
+
+def test_every_target_has_a_state_and_temporary_files_of_its_own(tmp_path):
+    targets = {tmp_path / name for name in NAMES}
+    states = {run_path(target) for target in targets}
+    assert len(targets | states) == 2 * len(NAMES)
+    assert run_path("UNet.pth") == Path("UNet.run.pth")
+    parts = {tmp_path / f".{path.name}.x_1.part" for path in targets | states}
+    for path in targets | states:
+        for part in parts:
+            part.touch()
+        remove_leftovers(path)
+        assert {part for part in parts if not part.exists()} == {
+            tmp_path / f".{path.name}.x_1.part"
+        }
+
+
+def test_the_end_of_one_run_leaves_the_state_of_another(tiny, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 20)
+        with pytest.raises(Stopped):
+            tiny.train(tmp_path / "lr0.001")
+    tiny.train(tmp_path / "lr0.01")
+    assert stopped_after(tmp_path / "lr0.001") == 20
+    assert stopped_after(tmp_path / "lr0.01") is None
 
 
 def test_without_resume_a_run_starts_afresh(tiny, whole, monkeypatch, tmp_path):
@@ -113,8 +165,8 @@ def test_without_resume_a_run_starts_afresh(tiny, whole, monkeypatch, tmp_path):
         stop_after(patch, 20)
         with pytest.raises(Stopped):
             tiny.train(tmp_path / "m.pth")
-    came = tiny.train(tmp_path / "m.pth")
-    assert_same(came, whole)
+    result = tiny.train(tmp_path / "m.pth")
+    assert_same(result, whole)
     with pytest.raises(ValueError, match="give save_to"):
         fit(*tiny.parts(), device=CPU, resume=True)
 
@@ -196,10 +248,10 @@ def test_a_damaged_state_is_refused_and_nothing_in_it_runs(
         {"step": "20"},
         {"losses": torch.zeros(19)},
         {"losses": torch.full((20,), torch.nan)},
-        {"validation": [(21, 0.0, 30.0)]},
-        {"validation": [(20, 0.0, "30")]},
+        {"validations": [(21, 0.0, 30.0)]},
+        {"validations": [(20, 0.0, "30")]},
         {"model": torch.zeros(3)},
-        {"optimizer": {}},
+        {"optimizers": [{}]},
         {"seconds": None},
         {"more": 0},
     ],
@@ -213,29 +265,33 @@ def test_a_state_whose_parts_disagree_is_refused(tiny, stopped, change):
         tiny.train(stopped, resume=True)
 
 
-@pytest.mark.parametrize("part", ["param_groups", "momentum", "square", "step", "shape"])
-def test_an_optimiser_of_another_model_is_refused(tiny, stopped, part):
+@pytest.mark.parametrize(
+    "part", ["param_groups", "momentum", "exp_avg_sq", "step", "more", "shape"]
+)
+def test_optimisers_of_another_model_are_refused(tiny, stopped, part):
     content = torch.load(run_path(stopped))
-    optimizer = content["state"]["optimizer"]
+    muon, adamw = content["state"]["optimizers"]
     match part:
         case "param_groups":
-            del optimizer["param_groups"]
+            del adamw["param_groups"]
         case "momentum":
-            del optimizer["state"][2]["momentum"]  # of the second convolution
-        case "square" | "step":
-            del optimizer["state"][0][part]
+            del muon["state"][0]["momentum"]
+        case "exp_avg_sq" | "step":
+            del adamw["state"][0][part]
+        case "more":
+            content["state"]["optimizers"].append(adamw)
         case "shape":
-            optimizer["state"][0]["mean"] = torch.zeros(2)
+            adamw["state"][0]["exp_avg"] = torch.zeros(2)
     torch.save(content, run_path(stopped))
     with pytest.raises(ValueError, match=r"m\.run\.pth is the state of another model"):
         tiny.train(stopped, resume=True)
 
 
 class GoingBad:
-    """The tiny run's slices; one of them can't be read any more when its turn has come often."""
+    """The tiny run's slices; one of them can't be had any more when its turn has come often."""
 
-    def __init__(self, slices, reads):
-        self.slices, self.reads = slices, reads
+    def __init__(self, slices, reads, error):
+        self.slices, self.reads, self.error = slices, reads, error
 
     def __len__(self):
         return len(self.slices)
@@ -243,22 +299,38 @@ class GoingBad:
     def __getitem__(self, index):
         self.reads -= 1
         if self.reads < 0:
-            raise ValueError("5.png is damaged")
+            raise self.error
         return self.slices[index]
 
 
-def test_a_slice_that_goes_bad_in_the_middle_costs_no_step(tiny, whole, tmp_path):
+@pytest.mark.parametrize("error", [ValueError, OSError, RuntimeError, KeyError])
+def test_a_slice_that_goes_bad_in_the_middle_costs_no_step(tiny, whole, error, saved, tmp_path):
+    saved.clear()
     target = tmp_path / "m.pth"
     model, slices, *rest = tiny.parts()
-    with pytest.raises(ValueError, match=r"5\.png is damaged") as error:
+    with pytest.raises(error, match=r"5\.png is damaged") as caught:
         fit(
-            model, GoingBad(slices, 90), *rest, device=CPU,
+            model, GoingBad(slices, 90, error("5.png is damaged")), *rest, device=CPU,
             validation=slices[:2], save_to=target, progress=False,
         )  # fmt: skip
-    done = torch.load(run_path(target))["state"]["step"]
-    assert done % 3 and 15 < done < 60  # not the end of an epoch, when it is saved anyway
-    assert f"the last good state, after step {done}," in error.value.__notes__[0]
+    (done,) = saved
+    assert torch.load(run_path(target))["state"]["step"] == done and 15 < done < 60
+    assert f"the last good state, after step {done}," in caught.value.__notes__[0]
     assert_same(tiny.train(target, resume=True), whole)
+
+
+def test_a_failure_in_the_middle_of_a_move_saves_nothing(tiny, saved, monkeypatch, tmp_path):
+    plain, calls = torch.optim.AdamW.step, iter(range(60))
+
+    def step(optimizer):
+        if next(calls) == 20:
+            raise RuntimeError("out of memory")
+        plain(optimizer)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        tiny.train(tmp_path / "m.pth")
+    assert not saved
 
 
 class Exploding(nn.Module):
@@ -281,11 +353,11 @@ class Exploding(nn.Module):
     ("gradient_only", "says"),
     [
         (False, r"the loss became nan at step 32 of 60, where the learning rate was 1\.\d\de-03"),
-        (True, r"the loss became nan at step 33 of 60"),
+        (True, r"the weights were no longer finite after step 32 of 60"),
     ],
 )
 def test_a_diverging_run_names_the_step_the_rate_and_what_is_left(
-    tiny, gradient_only, says, tmp_path
+    tiny, gradient_only, says, save_always, tmp_path
 ):
     target = tmp_path / "m.pth"
     save_checkpoint(Exploding(0), target)
@@ -293,32 +365,45 @@ def test_a_diverging_run_names_the_step_the_rate_and_what_is_left(
     rest = tiny.parts()[1:]
     options = {"device": CPU, "progress": False}
     with pytest.raises(
-        FloatingPointError, match=rf"{says}.*last good state, after step 30, is in .*m\.run\.pth"
+        FloatingPointError, match=rf"{says}.*last good state, after step 31, is in .*m\.run\.pth"
     ):
         fit(Exploding(32, gradient_only), *rest, save_to=target, **options)
     assert target.read_bytes() == before
     state = torch.load(run_path(target), weights_only=True)["state"]
-    assert state["step"] == 30 and all(v.isfinite() for v in state["model"].values())
+    assert state["step"] == 31 and all(v.isfinite() for v in state["model"].values())
     run_path(target).unlink()
     with pytest.raises(FloatingPointError, match=r"at step 1 of 60.*m\.pth, is as it was"):
         fit(Exploding(1), *rest, save_to=target, **options)
-    with pytest.raises(FloatingPointError, match=r"at step 1 of 60.*nothing was saved"):
-        fit(Exploding(1), *rest, **options)
+    with pytest.raises(FloatingPointError, match=r"at step 33 of 60.*nothing was saved"):
+        fit(Exploding(32, gradient_only=True), *rest, **options)
 
 
-@pytest.mark.parametrize(("step", "saved", "followed"), [(33, 30, False), (35, 33, True)])
-def test_weights_that_are_not_finite_are_never_saved(tiny, tmp_path, step, saved, followed):
+@pytest.mark.parametrize("followed", [False, True])
+def test_weights_that_are_not_finite_are_never_saved(tiny, tmp_path, save_always, followed):
+    step = 35  # the validation is due as well
     _, slices, *rest = tiny.parts()
     with pytest.raises(FloatingPointError, match=f"no longer finite after step {step}"):
         fit(
             Exploding(step, gradient_only=True), slices, *rest, device=CPU,
             validation=slices[:2] if followed else None, save_to=tmp_path / "m.pth", progress=False,
         )  # fmt: skip
-    assert torch.load(run_path(tmp_path / "m.pth"), weights_only=True)["state"]["step"] == saved
+    assert torch.load(run_path(tmp_path / "m.pth"), weights_only=True)["state"]["step"] == 34
+
+
+@pytest.mark.parametrize("followed", [False, True])
+def test_weights_that_are_not_finite_are_an_error_where_nothing_is_saved(tiny, followed):
+    _, slices, *rest = tiny.parts()
+    with pytest.raises(FloatingPointError, match=r"no longer finite after step 60 .*nothing was"):
+        fit(
+            Exploding(60, gradient_only=True), slices, *rest, device=CPU,
+            validation=slices[:2] if followed else None, progress=False,
+        )  # fmt: skip
 
 
 FULL_DISK = """
 import resource, runpy, signal, sys
+from ippy.train import supervisor
+supervisor.SAVE_EVERY = 0.0
 tiny = runpy.run_path(sys.argv[1])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
@@ -334,13 +419,13 @@ def test_a_full_disk_leaves_the_old_state_whole(tiny, whole, stopped):
     state = run_path(stopped)
     before = state.read_bytes()
     limit = str(len(before) // 2)
-    came = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(SCRIPT), str(stopped), limit],
         capture_output=True, text=True, encoding="utf-8", timeout=120,
     )  # fmt: skip
-    assert came.returncode == 1
-    assert came.stderr.startswith("OSError: the state after step 21 was not saved: ")
-    assert "the last good state, after step 20, is in" in came.stderr
+    assert result.returncode == 1
+    assert result.stderr.startswith("OSError: the state after step 21 was not saved: ")
+    assert "the last good state, after step 20, is in" in result.stderr
     assert state.read_bytes() == before
     assert [path.name for path in stopped.parent.iterdir() if path.is_file()] == [state.name]
     assert_same(tiny.train(stopped, resume=True), whole)
@@ -418,14 +503,14 @@ def test_training_goes_on_without_the_bad_slices_where_it_is_told_to(short_recip
 
 
 def test_a_name_or_recipe_that_is_none_is_refused(tmp_path):
-    for ask in (pretraining.pretrain, pretraining.is_finished):
+    for ask in (train_model, is_finished):
         with pytest.raises(ValueError, match="name is 'nope'; expected one of 'CNN'"):
             ask("nope", folder=tmp_path)
         with pytest.raises(ValueError, match="name is 'LossStudyCNN'; expected one of 'CNN'"):
             ask("LossStudyCNN", folder=tmp_path)
         with pytest.raises(TypeError, match="recipe is a dict; expected a Recipe"):
             ask("CNN", recipe={}, folder=tmp_path)
-        with pytest.raises(TypeError, match="folder is 3; expected a path"):
+        with pytest.raises(TypeError, match=r"folder is a int; expected a str or pathlib\.Path"):
             ask("CNN", folder=3)
 
 
@@ -440,18 +525,18 @@ def test_a_handler_that_python_did_not_set_becomes_the_default(monkeypatch):
 
 
 def test_only_a_whole_checkpoint_of_the_same_recipe_and_data_is_finished(short_recipe, tmp_path):
-    pretraining.pretrain("CNN", folder=tmp_path, progress=False)
-    finished = partial(pretraining.is_finished, "CNN", folder=tmp_path)
+    train_model("CNN", folder=tmp_path, progress=False)
+    finished = partial(is_finished, "CNN", folder=tmp_path)
     assert finished()
     assert not finished(recipe=dataclasses.replace(short_recipe, seed=1))
     run_path(tmp_path / "CNN.pth").touch()
     assert not finished()
     run_path(tmp_path / "CNN.pth").unlink()
     manifest = tmp_path / "manifest.json"
-    told = manifest.read_text(encoding="utf-8")
-    manifest.write_text(told.replace('"train_slices"', '"slices_then"'), encoding="utf-8")
+    text = manifest.read_text(encoding="utf-8")
+    manifest.write_text(text.replace('"train_slices"', '"slices_then"'), encoding="utf-8")
     assert not finished()
-    manifest.write_text(told, encoding="utf-8")
+    manifest.write_text(text, encoding="utf-8")
     assert finished()
     with (tmp_path / "CNN.pth").open("r+b") as file:
         file.truncate(1000)

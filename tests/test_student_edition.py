@@ -97,6 +97,21 @@ def test_no_file_holds_a_line_of_a_solution(folder: Path, secrets: set[str]) -> 
         assert not leaked, f"{path.relative_to(folder)} holds {leaked[:3]}"
 
 
+def test_no_file_says_which_answer_is_right(folder: Path) -> None:
+    assert (folder / "book" / "exercises.ipynb").is_file()
+    assert not (folder / "book" / "exercises").exists()
+    entries = [
+        entry
+        for path in sorted((ROOT / "book" / "exercises").glob("*_*.json"))
+        for entry in json.loads(path.read_text(encoding="utf-8"))
+    ]
+    said = [squeezed(text) for entry in entries for text in (entry["why"], *entry["hints"])]
+    assert len(said) > 40
+    for path in (p for p in folder.rglob("*") if p.suffix in TEXT and "_static" not in p.parts):
+        text = squeezed(path.read_text(encoding="utf-8", errors="replace"))
+        assert not [words for words in said if words in text], path.relative_to(folder)
+
+
 def test_search_knows_no_word_that_only_solutions_use(folder: Path) -> None:
     stem = SearchEnglish({}).stem
     words = {

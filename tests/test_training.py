@@ -18,7 +18,7 @@ from ippy.problems import InverseProblem
 from ippy.quality import psnr
 from ippy.train import RECIPES, Recipe, fit
 from ippy.train import loop as training
-from ippy.train.pairs import TrainingPairs, crop
+from ippy.train.pairs import TrainingPairs, cut
 from ippy.weights import load_checkpoint, read_manifest
 
 CPU = torch.device("cpu")
@@ -171,15 +171,15 @@ def test_a_model_with_patches_gets_aligned_crops_and_their_place(problem):
     x, _, origin = pairs_of(problem, grid=8).batch(range(8))
     assert x.shape == (8, 1, 32, 32) and origin.shape == (8, 2)
     assert (origin <= torch.tensor([2, 4])).all()
-    for crop_, place in zip(x, origin * 8, strict=True):
+    for square, place in zip(x, origin * 8, strict=True):
         row, col = place.tolist()
         flipped = torch.cat([slices.flip(dims) for dims in ((), (2,), (3,), (2, 3))])
-        assert (flipped[:, :, row : row + 32, col : col + 32] == crop_).flatten(1).all(1).any()
+        assert (flipped[:, :, row : row + 32, col : col + 32] == square).flatten(1).all(1).any()
 
 
-def test_crop_takes_the_named_squares():
+def test_cut_takes_the_named_squares():
     x = torch.arange(2 * 5 * 6).reshape(2, 1, 5, 6)
-    squares = crop(x, torch.tensor([[0, 0], [2, 3]]), 3)
+    squares = cut(x, torch.tensor([[0, 0], [2, 3]]), 3)
     assert squares[0].equal(x[0, :, :3, :3])
     assert squares[1].equal(x[1, :, 2:5, 3:6])
 
@@ -259,7 +259,8 @@ def test_a_recipe_takes_the_numbers_of_numpy_as_those_of_python():
         ({"recipe": {"steps": 3}}, TypeError, "recipe is a dict; expected a Recipe"),
         ({"device": "cuda:77"}, ValueError, "device 'cuda:77' can't be used here"),
         ({"device": "gpu"}, ValueError, "device 'gpu' can't be used here"),
-        ({"save_to": 3}, TypeError, "save_to is 3; expected a path"),
+        ({"save_to": 3}, TypeError, r"save_to is a int; expected a str or pathlib\.Path"),
+        ({"save_to": "m.run.pth"}, ValueError, "that name may be the state of another run"),
         ({"save_to": "."}, ValueError, "save_to is .* is a folder"),
         ({"save_to": "file/m.pth"}, ValueError, "save_to is .* nothing can be written"),
         ({"save_to": "damaged/m.pth"}, ValueError, "manifest.json is not JSON"),

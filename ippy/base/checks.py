@@ -19,7 +19,7 @@ refuse a *truth* that spans more than twice their data range, such as 0 to 255 t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any
@@ -46,6 +46,7 @@ SPOKEN: dict[type, str] = {
     torch.Generator: "torch.Generator",
     Mapping: "dict",
     Sequence: "list",
+    Callable: "function",
     PathLike: "pathlib.Path",
 }
 """What a message calls a class whose own name would not help."""
@@ -59,17 +60,12 @@ def check_type(name: str, value: Any, cls: type | tuple[type, ...], example: str
         value: The argument.
         cls: What it should be.
         example: An expression that gives one, as the reader would write it.
-
-    Raises:
-        TypeError: It is something else.
     """
     if not isinstance(value, cls):
         classes = cls if isinstance(cls, tuple) else (cls,)
-        wanted = " or ".join(SPOKEN.get(one, one.__name__) for one in classes)
-        article = "an" if wanted[0] in "AEIOU" else "a"
-        raise TypeError(
-            f"{name} is a {type(value).__name__}; expected {article} {wanted}, e.g. {example}"
-        )
+        wanted = " or ".join(_article(SPOKEN.get(one, one.__name__)) for one in classes)
+        found = _article(type(value).__name__)
+        raise TypeError(f"{name} is {found}; expected {wanted}, e.g. {example}")
 
 
 def check_integer(name: str, value: Any, *, least: int = 0, most: int = 2**63 - 1) -> int:
@@ -91,6 +87,19 @@ def check_counts(**values: int) -> None:
     """Check numbers of things, by name: whole numbers from 1 to :data:`LARGEST_COUNT`."""
     for name, value in values.items():
         check_integer(name, value, least=1, most=LARGEST_COUNT)
+
+
+def check_sides(name: str, value: Any) -> None:
+    """Check a pair of counts, such as the height and width of an image or of a grid of patches.
+
+    Raises:
+        TypeError: It is no sequence of whole numbers.
+        ValueError: There are not two, or one is out of range.
+    """
+    check_type(name, value, Sequence, "(32, 32)")
+    if len(value) != 2:
+        raise ValueError(f"{name} has {len(value)} entries; expected a pair, e.g. (32, 32)")
+    check_counts(**{f"{name}[0]": value[0], f"{name}[1]": value[1]})
 
 
 def check_window(name: str, value: Any) -> None:
@@ -134,16 +143,9 @@ def check_choice(name: str, value: Any, choices: Sequence[Any]) -> Any:
 
 
 def check_generator(generator: Any) -> None:
-    """Check the argument ``generator``: a ``torch.Generator`` or None.
-
-    Raises:
-        TypeError: It is something else, such as a seed.
-    """
-    if generator is not None and not isinstance(generator, torch.Generator):
-        raise TypeError(
-            f"generator is {_typed(generator)}; expected a torch.Generator, e.g. "
-            "torch.Generator().manual_seed(0), or None"
-        )
+    """Check the argument ``generator``: a ``torch.Generator`` or None, not a seed."""
+    if generator is not None:
+        check_type("generator", generator, torch.Generator, "torch.Generator().manual_seed(0)")
 
 
 def check_tensor(
@@ -155,7 +157,7 @@ def check_tensor(
     dtypes: Sequence[torch.dtype] = REAL,
     empty: bool = False,
 ) -> None:
-    """Check that ``x`` is a dense tensor of floating-point numbers and of a certain shape.
+    """Check that ``x`` is a dense tensor of certain numbers and of a certain shape.
 
     Args:
         name: What the caller calls it.
@@ -169,6 +171,8 @@ def check_tensor(
         TypeError: It is no such tensor.
         ValueError: It has another number of axes, or no entries.
     """
+    if torch.jit.is_tracing():
+        return  # sizes belong to the trace, and a branch on one warns
     if not isinstance(x, Tensor):
         raise TypeError(
             f"{name} is {_typed(x)}; expected a tensor {expected}, e.g. by torch.from_numpy"
@@ -176,10 +180,10 @@ def check_tensor(
     if x.layout != torch.strided or x.is_nested:
         raise TypeError(f"{name} is not a dense tensor ({x.layout}); use {name}.to_dense()")
     if x.dtype not in dtypes:
-        raise TypeError(
-            f"{name} holds {x.dtype}; expected floating-point numbers, e.g. {name}.float(), "
-            "and bytes divided by 255"
-        )
+        whole = "integers, e.g. {name}.long()"
+        real = "floating-point numbers, e.g. {name}.float(), and bytes divided by 255"
+        wanted = (real if dtypes[0].is_floating_point else whole).format(name=name)
+        raise TypeError(f"{name} holds {x.dtype}; expected {wanted}")
     if x.ndim not in axes:
         more = " A single slice (H, W) becomes a batch by x[None, None]." if x.ndim == 2 else ""
         raise ValueError(f"{name} has shape {tuple(x.shape)}; expected {expected}.{more}")
@@ -211,23 +215,16 @@ def check_values(
         ValueError: They are not.
     """
     in_a_step = x.device.type != "cpu" and torch.is_grad_enabled()
-    if x.is_meta or (in_a_step and not wait):
+    found = None if in_a_step and not wait else extremes(x)
+    if found is None:
         return
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
-        return  # a branch on values can't be exported
-    x = x.detach()
-    low, high = (torch.view_as_real(x) if x.is_complex() else x).aminmax()  # both NaN if one is
-    try:
-        low, high = float(low), float(high)
-        finite, too_wide = -most <= low and high <= most, high - low > span
-    except RuntimeError:  # inside a transform, such as vmap, a tensor has no values to look at
-        return
-    if not finite:
+    low, high = found
+    if not (-most <= low and high <= most):
         what = "NaN" if math.isnan(low) else f"values from {low:.3g} to {high:.3g}"
         raise ValueError(
             f"{name} holds {what}; expected finite numbers of at most {most:.0e} in size"
         )
-    if too_wide:
+    if high - low > span:
         raise ValueError(
             f"{name} goes from {low:.4g} to {high:.4g}; expected values on the scale of the data "
             "range, 1 for images in [0, 1]. Divide bytes by 255, or give data_range where that is "
@@ -253,6 +250,21 @@ def check_slice(name: str, x: Any, *, wait: bool = False) -> None:
     check_values(name, x, span=2, wait=wait)
 
 
+def extremes(x: Tensor) -> tuple[float, float] | None:
+    """Return the smallest and the largest entry of ``x``, both NaN if one is.
+
+    None where ``x`` has no values to look at, or the look would become a part of a program.
+    """
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or x.is_meta or x.numel() == 0:
+        return None
+    x = x.detach()
+    low, high = (torch.view_as_real(x) if x.is_complex() else x).aminmax()
+    try:
+        return float(low), float(high)
+    except RuntimeError:  # inside a transform, such as vmap
+        return None
+
+
 def check_pair(
     x_hat: Any, x: Any, *, min_size: int = 1, data_range: float = math.inf, wait: bool = False
 ) -> None:
@@ -271,7 +283,7 @@ def check_pair(
             finite, or off the scale.
     """
     if torch.jit.is_tracing():
-        return  # sizes belong to the trace; a branch on one would warn
+        return  # as in check_tensor
     for name, images in (("x_hat", x_hat), ("x", x)):
         check_tensor(name, images, axes=(2, 3, 4), expected="(B, C, H, W)")
     if x_hat.shape != x.shape or x.ndim != 4:
@@ -281,27 +293,9 @@ def check_pair(
         )
     if x_hat.device != x.device:
         raise ValueError(f"x_hat is on {x_hat.device} and x on {x.device}; use x.to(x_hat.device)")
-    check_size("x", x, min_size)
+    _check_size("x", x, min_size)
     check_values("x_hat", x_hat, wait=wait)
     check_values("x", x, span=2 * data_range, wait=wait)
-
-
-def check_images(x: Any, model: nn.Module, *, min_size: int = 1) -> None:
-    """Check that ``x`` is a batch of images that ``model`` can take.
-
-    Args:
-        x: What the model was called with; images (B, C, H, W) are expected.
-        model: Its first convolution tells the channels, the device and the type of numbers.
-        min_size: Smallest height and width in pixels.
-
-    Raises:
-        TypeError: ``x`` is not a tensor of the model's floating-point numbers.
-        ValueError: ``x`` has another number of axes or channels, is empty, too small, on another
-            device, or not finite.
-    """
-    weight = next(weight for weight in model.parameters() if weight.ndim == 4)  # (out, C, k, k)
-    check_batch("x", x, weight.shape[1], min_size=min_size)
-    check_match("x", x, weight)
 
 
 def check_batch(name: str, x: Any, channels: int, *, min_size: int = 1) -> None:
@@ -315,7 +309,7 @@ def check_batch(name: str, x: Any, channels: int, *, min_size: int = 1) -> None:
     check_tensor(name, x, axes=(4,), expected=expected)
     if x.shape[1] != channels:
         raise ValueError(f"{name} has shape {tuple(x.shape)}; expected {expected}")
-    check_size(name, x, min_size)
+    _check_size(name, x, min_size)
     check_values(name, x)
 
 
@@ -338,28 +332,14 @@ def check_match(name: str, x: Tensor, weight: Tensor) -> None:
         )
 
 
-def check_size(name: str, x: Tensor, min_size: int) -> None:
-    """Check that images, (..., H, W), have at least ``min_size`` pixels a side.
-
-    Raises:
-        ValueError: They have fewer.
-    """
+def _check_size(name: str, x: Tensor, min_size: int) -> None:
     H, W = x.shape[-2:]
     if min(H, W) < min_size:
         raise ValueError(f"{name} is {H}x{W} pixels; expected {min_size}x{min_size} at least")
 
 
-def check_same_channels(in_ch: int, out_ch: int) -> None:
-    """Check the channels of a model that adds its input to its output.
-
-    Raises:
-        ValueError: ``in_ch`` and ``out_ch`` differ.
-    """
-    if in_ch != out_ch:
-        raise ValueError(
-            f"in_ch is {in_ch} and out_ch is {out_ch}; the model adds its input to its output, "
-            "so they must be equal"
-        )
+def _article(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "AEIOUaeiou" else f"a {noun}"
 
 
 def _plain(value: Any) -> Any:

@@ -40,8 +40,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         beside.unlink(missing_ok=True)
         cause = error.__context__ if isinstance(error, RuntimeError) else error  # as torch.save's
         if isinstance(cause, OSError) and cause.errno is not None:
-            told = f"{cause.strerror}; nothing was written, and what was there before is whole"
-            raise OSError(cause.errno, told, str(path)) from error
+            reason = f"{cause.strerror}; nothing was written, and what was there before is whole"
+            raise OSError(cause.errno, reason, str(path)) from error
         raise
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from functools import cache
 from pathlib import Path
+
+import platformdirs
+
+from ippy.base.checks import check_type
 
 
 def as_path(value: str | os.PathLike[str], name: str) -> Path:
-    """Return an argument as a path.
+    """Return an argument, a str or a path, as a path.
 
-    Raises:
-        TypeError: It is none; the message calls the argument by its name.
+    Args:
+        value: The argument.
+        name: What the caller calls it.
     """
-    if not isinstance(value, str | os.PathLike):
-        raise TypeError(f"{name} is {value!r}; expected a path, as a str or a pathlib.Path")
+    check_type(name, value, (str, os.PathLike), 'Path("folder/name")')
     return Path(value)
 
 
@@ -37,10 +43,61 @@ def course_root() -> Path:
 
 
 def data_dir() -> Path:
-    """Return ``Mayo/`` in the course: ``train/`` and ``test/``, a folder a patient in each."""
-    return course_root() / "Mayo"
+    """Return ``Mayo/`` in the course: ``train/`` and ``test/``, a folder a patient in each.
+
+    In a course that may only be read and has no slices, it is the folder of the user's own where
+    :func:`ippy.data.prepare_mayo` made them.
+    """
+    shared = course_root() / "Mayo"
+    if all((shared / split).is_dir() for split in ("train", "test")) or is_writable(shared):
+        return shared
+    own = _own_root() / "Mayo"
+    return own if own.is_dir() else shared
 
 
 def weights_dir() -> Path:
     """Return ``weights/`` in the course: the trained checkpoints and ``manifest.json``."""
     return course_root() / "weights"
+
+
+def output_dir(name: str) -> Path:
+    """Return a folder to write to, there already: the course's, or else one of the user's own.
+
+    A course can be one that everybody reads and nobody writes, such as a teacher's installation or
+    a read-only mount. Then a line says, once, where the files go instead.
+
+    Args:
+        name: The folder's path in the course, e.g. ``"weights/demo"``.
+    """
+    shared = course_root() / name
+    if is_writable(shared):
+        return shared
+    own = _own_root() / name
+    own.mkdir(parents=True, exist_ok=True)
+    _say_once(f"{shared} can't be written, so what belongs there is saved in {own}.")
+    return own
+
+
+def is_writable(folder: Path) -> bool:
+    """Say whether files can be made in a folder, which is made if it is not there.
+
+    Only trying tells: on Windows, on network drives and for root, permissions say little.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+@cache
+def _own_root() -> Path:
+    """Return the user's folder for what the course makes; one for today where there is no home."""
+    home = platformdirs.user_data_path("ippy", appauthor=False)
+    return home if is_writable(home) else Path(tempfile.mkdtemp(prefix="ippy-"))
+
+
+@cache
+def _say_once(line: str) -> None:
+    print(line)

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from ippy.base.checks import check_integer
 from ippy.base.files import write_atomically
-from ippy.base.paths import as_path, data_dir
+from ippy.base.paths import as_path, course_root, is_writable, output_dir
 from ippy.data.phantoms import VERSION, generate_slice
 from ippy.data.slices import find_slices, read_slice
 
@@ -39,7 +39,7 @@ SHA256 = "2c2aa4cc159ed8ec3597467d5efd321673f124db2a7c2bc458aa754e55e306a2"
 
 
 def _make(job: Job) -> None:
-    """Generate one slice and write it; at module level, so that any process can be told to."""
+    """Generate one slice and write it; at module level, so that any process can be given it."""
     path, seed, split, patient, index, count = job
     image = Image.fromarray(generate_slice(seed, split, patient, index, count))
     write_atomically(path, lambda file: image.save(file, format="PNG", compress_level=4))
@@ -118,7 +118,8 @@ def prepare_mayo(
     ``manifest.json`` beside them says that they are generated, by which version and seed. Called
     again it returns at once; interrupted, it goes on where it stopped; after a change of version
     or seed it replaces what it had made. A split that holds any other slice, such as real ones, is
-    left as it is.
+    left as it is. A course that may only be read is enough where its slices are all there; where
+    they are not, they are made in a folder of the user's own, and a line says where.
 
     Args:
         data_path: The data folder; the course's ``Mayo/`` by default.
@@ -131,13 +132,13 @@ def prepare_mayo(
 
     Raises:
         ValueError: The manifest is there but cannot be read, or a number is out of range.
-        TypeError: A number is not an integer, or the folder no path.
         OSError: The disk is full or the folder can't be written. Prepared again later, it goes on.
     """
     check_integer("seed", seed)
     if workers is not None:
         check_integer("workers", workers, least=1, most=64)
-    root = data_dir() if data_path is None else as_path(data_path, "data_path")
+    shared = course_root() / "Mayo"
+    root = shared if data_path is None else as_path(data_path, "data_path")
     manifest = read_generated(root)
     made = {job[0] for job in _jobs(root, 0, manifest.get("slices", {}))}
     plan = {}
@@ -154,12 +155,17 @@ def prepare_mayo(
     wanted = {"generated": True, "generator_version": VERSION, "seed": seed, "slices": plan}
     same = all(manifest.get(key) == wanted[key] for key in ("generator_version", "seed"))
     jobs = list(_jobs(root, seed, plan))
+    missing = [job for job in jobs if not (same and job[0].is_file())]
+    if same and not missing and manifest.get("complete") and manifest["slices"] == plan:
+        return root
+    if data_path is None and not is_writable(root):
+        if not plan:  # real slices in both splits: there is nothing to make
+            return root
+        own = output_dir("Mayo")
+        return prepare_mayo(own, seed=seed, progress=progress, workers=workers)
     for path in made - {job[0] for job in jobs if same}:
         if path.relative_to(root).parts[0] in plan:
             path.unlink(missing_ok=True)
-    missing = [job for job in jobs if not job[0].is_file()]
-    if same and not missing and manifest.get("complete") and manifest["slices"] == plan:
-        return root
     _write_manifest(root, wanted | {"complete": False})
     _generate(missing, workers or min(os.cpu_count() or 1, 8), progress)
     counts = {split: sum(patients.values()) for split, patients in plan.items()}
@@ -182,8 +188,7 @@ def validation_slices(seed: int = SEED) -> torch.Tensor:
         seed: As for :func:`prepare_mayo`.
 
     Raises:
-        TypeError: ``seed`` is not an integer.
-        ValueError: It is out of range.
+        ValueError: ``seed`` is out of range.
     """
     pixels = [
         generate_slice(seed, "test", patient, index, count)

@@ -11,27 +11,45 @@ import sys
 from collections import Counter
 from typing import Any
 
+from ippy.base.checks import check_type
 from ippy.exercises import (
-    convolutional_baselines,
-    image_quality_metrics,
-    loss_design,
-    model_comparison,
-    vision_transformers,
+    attention,
+    data_step,
+    high_pass,
+    l1,
+    patch_size,
+    patches,
+    psnr,
+    ssim,
+    standard_error,
+    training_step,
 )
 from ippy.exercises.core import Exercise, Feedback, Unanswered, Unusable, Wrong
+from ippy.exercises.questions import questions
+from ippy.exercises.reading import messages
+from ippy.exercises.session import plain_session, unchanged
 
 __all__ = ["EXERCISES", "Feedback", "check", "judge"]
 
 EXERCISES: dict[str, Exercise] = {
     exercise.name: exercise
-    for chapter in (
-        convolutional_baselines,
-        vision_transformers,
-        image_quality_metrics,
-        model_comparison,
-        loss_design,
+    for exercise in (
+        *questions("convolutional_baselines"),
+        *patches.EXERCISES,
+        *attention.EXERCISES,
+        *patch_size.EXERCISES,
+        *questions("vision_transformers"),
+        *psnr.EXERCISES,
+        *ssim.EXERCISES,
+        *questions("image_quality_metrics"),
+        *standard_error.EXERCISES,
+        *data_step.EXERCISES,
+        *questions("model_comparison"),
+        *l1.EXERCISES,
+        *training_step.EXERCISES,
+        *high_pass.EXERCISES,
+        *questions("loss_design"),
     )
-    for exercise in chapter.EXERCISES
 }
 
 _wrong_tries: Counter[str] = Counter()
@@ -66,23 +84,27 @@ def judge(name: str, answer: Any) -> Feedback:
         ValueError: There is no exercise of that name.
     """
     exercise = _find(name)
+    lead = messages()
     try:
-        exercise.judge(answer)
+        with plain_session(), unchanged(answer):
+            exercise.judge(answer)
     except Unanswered:
         text = "Put your answer in place of the `...` above, run that cell, then this one."
-        return Feedback("open", "Not answered yet.", text)
+        return Feedback("open", lead["open"], text)
     except Unusable as error:
-        return Feedback("unusable", "That can't be judged yet.", str(error))
+        return Feedback("unusable", lead["unusable"], str(error))
     except Wrong as error:
-        number = min(_wrong_tries[name] + 1, len(exercise.hints))
+        count = len(exercise.hints)
+        number = min(_wrong_tries[name] + 1, count)
         _wrong_tries[name] += 1
-        hint = f"Hint {number} of {len(exercise.hints)}: {exercise.hints[number - 1]}"
-        return Feedback("wrong", "Not yet.", str(error), hint)
-    return Feedback("right", "Right.", exercise.why)
+        hint = lead["hint"].format(number=number, count=count, hint=exercise.hints[number - 1])
+        return Feedback("wrong", lead["wrong"], str(error), hint)
+    return Feedback("right", lead["right"], exercise.why)
 
 
 def _find(name: str) -> Exercise:
+    check_type("name", name, str, '"patchify"')
     if name in EXERCISES:
         return EXERCISES[name]
-    near = difflib.get_close_matches(str(name), EXERCISES, n=3, cutoff=0.4) or list(EXERCISES)
+    near = difflib.get_close_matches(name, EXERCISES, n=3, cutoff=0.4) or list(EXERCISES)
     raise ValueError(f"no exercise is called {name!r}; did you mean {', '.join(near)}?")

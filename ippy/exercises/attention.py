@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ippy.exercises.calling import call
-from ippy.exercises.core import Exercise, Wrong
-from ippy.exercises.judging import check_gradient, compare, fresh
-from ippy.models.vit import ViTReconstructor
+from ippy.exercises.core import Exercise
+from ippy.exercises.diagnosis import Trial
+from ippy.exercises.inputs import fresh
+from ippy.exercises.judging import Code
+from ippy.exercises.positions import POSITIONS
 
 
 def split_heads(z: Tensor, heads: int) -> Tensor:
@@ -21,31 +23,34 @@ def split_heads(z: Tensor, heads: int) -> Tensor:
     return z.reshape(B, N, heads, d // heads).transpose(1, 2)
 
 
-def judge_split_heads(answer: Callable[[Tensor, int], Tensor]) -> None:
-    """Tokens (B, N, d) -> (B, h, N, d/h); head m takes the m-th run of d/h numbers."""
-    for B, N, heads, d_k in ((2, 5, 3, 4), (2, 4, 4, 4)):
-        z = fresh(B, N, heads * d_k)
-        compare(
-            call(answer, z=z, heads=heads),
-            split_heads(z, heads),
-            mistakes={
-                "A single `reshape` to (B, h, N, d/h) mixes the tokens: your first head holds all "
-                "numbers of the first few tokens instead of a few numbers of every token.": (
-                    z.reshape(B, heads, N, d_k)
-                ),
-                "The split is right, but the axis of the heads has to come before the tokens: "
-                "`Q @ K.transpose(-2, -1)` then works on each head by itself.": (
-                    z.reshape(B, N, heads, d_k)
-                ),
-                "Your heads take every h-th number of a token; expected a run of d/h neighbours.": (
-                    z.reshape(B, N, d_k, heads).permute(0, 3, 1, 2)
-                ),
-                "The last two axes are exchanged: the tokens come before the numbers.": (
-                    split_heads(z, heads).transpose(2, 3)
-                ),
-            },
-        )
-    check_gradient(answer, split_heads, z=fresh(1, 4, 6).requires_grad_(), heads=2)
+SPLIT_HEADS = Code(
+    right=split_heads,
+    inputs=lambda: (
+        {"z": fresh(B, N, heads * d_k, low=-1), "heads": heads}
+        for B, N, heads, d_k in ((2, 5, 3, 4), (2, 4, 4, 4), (1, 3, 2, 5))
+    ),
+    examples=lambda: ({"z": torch.arange(12.0).reshape(1, 3, 4), "heads": 2},),
+    mistakes={
+        "A single `reshape` to (B, h, N, d/h) mixes the tokens: your first head holds all numbers "
+        "of the first few tokens instead of a few numbers of every token.": (
+            lambda z, heads: z.reshape(z.shape[0], heads, z.shape[1], -1)
+        ),
+        "The split is right, but the axis of the heads has to come before the tokens: "
+        "`Q @ K.transpose(-2, -1)` then works on each head by itself.": (
+            lambda z, heads: z.reshape(*z.shape[:2], heads, -1)
+        ),
+        "Your heads take every h-th number of a token; expected a run of d/h neighbours.": (
+            lambda z, heads: z.reshape(*z.shape[:2], -1, heads).permute(0, 3, 1, 2)
+        ),
+        "The last two axes are exchanged: the tokens come before the numbers.": (
+            lambda z, heads: split_heads(z, heads).transpose(2, 3)
+        ),
+    },
+    gradient=("z",),
+)
+
+LARGE_SCORE = 80.0
+"""exp() of it is near the largest float32."""
 
 
 def attention(Q: Tensor, K: Tensor, V: Tensor) -> Tensor:
@@ -53,115 +58,95 @@ def attention(Q: Tensor, K: Tensor, V: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(Q, K, V)
 
 
-def judge_attention(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
-    """Q (B, h, N, d_k), K (B, h, M, d_k), V (B, h, M, d_v) -> (B, h, N, d_v)."""
-    for B, heads, N, M, d_k, d_v in ((2, 3, 6, 6, 16, 16), (2, 3, 4, 7, 9, 5)):
-        Q, K = 4 * fresh(B, heads, N, d_k) - 2, 4 * fresh(B, heads, M, d_k)
-        V = fresh(B, heads, M, d_v)
-        scores = Q @ K.transpose(-2, -1)  # (B, h, N, M)
-        scaled = scores / math.sqrt(d_k)
-        compare(
-            call(answer, Q=Q, K=K, V=V),
-            attention(Q, K, V),
-            mistakes={
-                "The scores are not scaled: without the division by √d_k the softmax hardens as "
-                "the queries get longer.": scores.softmax(-1) @ V,
-                "You divide by d_k; expected its square root.": (scores / d_k).softmax(-1) @ V,
-                "You multiply by √d_k instead of dividing.": (
-                    (scores * math.sqrt(d_k)).softmax(-1) @ V
-                ),
-                "The softmax runs over the queries. For each query the weights of the *keys* must "
-                "sum to 1.": scaled.softmax(-2) @ V,
-                "The softmax runs over the heads, which should not know of each other.": (
-                    scaled.softmax(1) @ V
-                ),
-                "The softmax runs over the batch: one image would change the answer for another.": (
-                    scaled.softmax(0) @ V
-                ),
-                "The scale comes after the softmax; it belongs before it, on the scores.": (
-                    scores.softmax(-1) @ V / math.sqrt(d_k)
-                ),
-                "You scale by the number of tokens; the scale depends on the length of a query.": (
-                    (scores / math.sqrt(M)).softmax(-1) @ V
-                ),
-                "You scale by the number of heads; the scale depends on the length of a query.": (
-                    (scores / math.sqrt(heads)).softmax(-1) @ V
-                ),
-                "The softmax is missing: the scores themselves are used as weights.": scaled @ V,
-                "These are the weights. The answer is the mean of the values with these weights.": (
-                    scaled.softmax(-1)
-                ),
-            },
-        )
-    Q, K, V = (fresh(1, 2, 5, 4) for _ in range(3))
-    if not torch.as_tensor(call(answer, Q=1000 * Q, K=K, V=V)).isfinite().all():
-        raise Wrong(
-            "For large scores the result is NaN: exp() overflows. `torch.softmax` subtracts the "
-            "largest score of each row first, which changes nothing and keeps exp() small."
-        )
-    for tensor in (Q, K, V):
-        tensor.requires_grad_()
-    check_gradient(answer, attention, Q=Q, K=K, V=V)
+def weighted(scale: Callable[..., float], axis: int = -1) -> Callable[..., Tensor]:
+    """Return an attention whose scores are multiplied by another number than 1/sqrt(d_k)."""
+    return lambda Q, K, V: (Q @ K.transpose(-2, -1) * scale(Q, K, V)).softmax(axis) @ V
 
 
-def judge_positions(answer: Callable[[Tensor, tuple[int, int]], Tensor]) -> None:
-    """Learned positions (1, G*G, d) -> (1, H_p*W_p, d) for another grid, bicubic."""
-    G, d, P = 6, 8, 2
-    vit = ViTReconstructor(img_size=G * P, patch_size=P, embed_dim=d, depth=1, num_heads=1)
-    positions = fresh(1, G * G, d)
-    vit.pos_embed.data.copy_(positions)
-    image = positions.transpose(1, 2).reshape(1, d, G, G)
+def scaled(Q: Tensor, K: Tensor) -> Tensor:
+    """The scores, (B, h, N, M), divided by sqrt(d_k)."""
+    return Q @ K.transpose(-2, -1) / math.sqrt(Q.shape[-1])
 
-    def resized(grid: tuple[int, int], mode: str, **options: bool) -> Tensor:
-        return F.interpolate(image, size=grid, mode=mode, **options).flatten(2).transpose(1, 2)
 
-    for grid in ((9, 9), (4, 8), (G, G)):
-        scrambled = F.interpolate(
-            positions.reshape(1, d, G, G), size=grid, mode="bicubic", align_corners=False
-        )
-        sequence = F.interpolate(positions.transpose(1, 2), size=grid[0] * grid[1], mode="linear")
-        crossed = image.transpose(2, 3)
-        crossed = F.interpolate(crossed, size=grid, mode="bicubic", align_corners=False)
-        compare(
-            call(answer, positions=positions, grid=grid),
-            vit.positions(grid).detach(),
-            mistakes={
-                "`reshape` to (1, d, G, G) runs without complaint and scrambles everything: the "
-                "numbers of one position lie side by side in memory, the channels must first be "
-                "moved to the front.": scrambled.flatten(2).transpose(1, 2),
-                "The same on the way back: a `reshape` to (1, N, d) mixes channels and places. "
-                "Flatten the places, then move the channels to the end.": (
-                    resized(grid, "bicubic", align_corners=False).transpose(1, 2).reshape(1, -1, d)
-                ),
-                "You interpolate along the sequence, so the end of one row of patches is mixed "
-                "with the beginning of the next. Lay the positions out as an image first.": (
-                    sequence.transpose(1, 2)
-                ),
-                "With `align_corners=True` the first and the last patch stay at the corners and "
-                "those between move apart. A patch is an area, not a point: use False.": (
-                    resized(grid, "bicubic", align_corners=True)
-                ),
-                "This is bilinear interpolation; the question asks for bicubic.": (
-                    resized(grid, "bilinear", align_corners=False)
-                ),
-                "This takes the nearest neighbour, so positions repeat; the question asks for "
-                "bicubic interpolation.": resized(grid, "nearest"),
-                "Rows and columns of the grid are exchanged on the way.": (
-                    crossed.flatten(2).transpose(1, 2)
-                ),
-                "The new grid is (rows, columns); you use it as (columns, rows).": (
-                    resized((grid[1], grid[0]), "bicubic", align_corners=False)
-                ),
-            },
-        )
+def right_scale(Q: Tensor, K: Tensor, V: Tensor) -> float:
+    """1/sqrt(d_k)."""
+    return 1 / math.sqrt(Q.shape[-1])
 
-    def right(positions: Tensor, grid: tuple[int, int]) -> Tensor:
-        image = positions.transpose(1, 2).reshape(1, d, G, G)
-        image = F.interpolate(image, size=grid, mode="bicubic", align_corners=False)
-        return image.flatten(2).transpose(1, 2)
 
-    check_gradient(answer, right, positions=positions.requires_grad_(), grid=(5, 7))
+def queries_keys_values() -> Iterator[dict[str, Any]]:
+    """Draw numbers of both signs, with all sizes different in the second and third."""
+    for B, heads, N, M, d_k, d_v, size in (
+        (2, 3, 6, 6, 16, 16, 2),
+        (2, 3, 4, 7, 8, 5, 2),
+        (1, 2, 3, 5, 6, 4, 2),
+        (2, 3, 4, 7, 8, 5, 300),  # scores of a thousand
+    ):
+        yield {
+            "Q": fresh(B, heads, N, d_k, low=-size, high=size),
+            "K": fresh(B, heads, M, d_k, low=-2, high=2),
+            "V": fresh(B, heads, M, d_v, low=-1),
+        }
 
+
+def overflow(trials: Sequence[Trial]) -> str:
+    """Not finite where a score is large, and right where none is."""
+    for trial in trials:
+        large = scaled(trial.inputs["Q"], trial.inputs["K"]).abs().max() > LARGE_SCORE
+        if not trial.passes and (trial.result.isfinite().all() or not large):
+            return ""
+    return (
+        "For large scores the result is NaN: exp() overflows. `torch.softmax` subtracts the "
+        "largest score of each row first, which changes nothing and keeps exp() small."
+    )
+
+
+ATTENTION = Code(
+    right=attention,
+    inputs=queries_keys_values,
+    examples=lambda: tuple(
+        {
+            "Q": torch.tensor([[[query]]]),
+            "K": torch.eye(2)[None, None],
+            "V": torch.tensor([[[[1.0], [3.0]]]]),
+        }
+        for query in ([2.0, 0.0], [1000.0, 1002.0])
+    ),
+    mistakes={
+        "The scores are not scaled: without the division by √d_k the softmax hardens as the "
+        "queries get longer.": weighted(lambda Q, K, V: 1),
+        "You divide by d_k; expected its square root.": weighted(lambda Q, K, V: 1 / Q.shape[-1]),
+        "You multiply by √d_k instead of dividing.": weighted(lambda Q, K, V: Q.shape[-1] ** 0.5),
+        "You divide by √d_v; the scores are products of queries and keys, so it is √d_k.": (
+            weighted(lambda Q, K, V: V.shape[-1] ** -0.5)
+        ),
+        "The softmax runs over the queries. For each query the weights of the *keys* must sum to "
+        "1.": weighted(right_scale, axis=-2),
+        "The softmax runs over the heads, which should not know of each other.": (
+            weighted(right_scale, axis=1)
+        ),
+        "The softmax runs over the batch: one image would change the answer for another.": (
+            weighted(right_scale, axis=0)
+        ),
+        "The scale comes after the softmax; it belongs before it, on the scores.": (
+            lambda Q, K, V: weighted(lambda *_: 1)(Q, K, V) / math.sqrt(Q.shape[-1])
+        ),
+        "You scale by the number of tokens; the scale depends on the length of a query.": (
+            weighted(lambda Q, K, V: K.shape[-2] ** -0.5),
+            weighted(lambda Q, K, V: Q.shape[-2] ** -0.5),
+        ),
+        "You scale by the number of heads; the scale depends on the length of a query.": (
+            weighted(lambda Q, K, V: Q.shape[1] ** -0.5)
+        ),
+        "The softmax is missing: the scores themselves are used as weights.": (
+            lambda Q, K, V: scaled(Q, K) @ V
+        ),
+        "These are the weights. The answer is the mean of the values with these weights.": (
+            lambda Q, K, V: scaled(Q, K).softmax(-1)
+        ),
+    },
+    observations=(overflow,),
+    gradient=("Q", "K", "V"),
+)
 
 EXERCISES = (
     Exercise(
@@ -173,7 +158,7 @@ EXERCISES = (
         ),
         why="The heads become a second batch axis, so all of them are computed by the same matrix "
         "products as one. That is why heads cost hardly any extra multiplications.",
-        judge=judge_split_heads,
+        judge=SPLIT_HEADS,
     ),
     Exercise(
         name="attention",
@@ -188,7 +173,7 @@ EXERCISES = (
         ),
         why="These three lines are what all Transformers share. The one matrix that they pass "
         "through, N × M, is also their price: it grows with the square of the tokens.",
-        judge=judge_attention,
+        judge=ATTENTION,
     ),
     Exercise(
         name="positions",
@@ -203,6 +188,6 @@ EXERCISES = (
         ),
         why="It lets one trained ViT work on slices of any size: the neighbourhoods that it "
         "learned are kept, only their spacing changes.",
-        judge=judge_positions,
+        judge=POSITIONS,
     ),
 )

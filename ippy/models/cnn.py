@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ippy.base.checks import check_counts, check_images, check_same_channels, check_window
+from ippy.base.checks import check_counts, check_window
+from ippy.models.base import Model, check_same_channels
 
 
-class SimpleCNN(nn.Module):
+class SimpleCNN(Model):
     """conv-ReLU-conv-ReLU-conv: each output pixel sees a 7x7 window (for 3x3 kernels).
 
     Args:
@@ -19,7 +20,6 @@ class SimpleCNN(nn.Module):
         kernel_size: Side of the kernels in pixels, odd.
 
     Raises:
-        TypeError: An argument is not a whole number.
         ValueError: ``kernel_size`` is even, so that the output would not have the size of the
             input, or a number is out of range.
     """
@@ -35,7 +35,6 @@ class SimpleCNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_ch, H, W) to (B, out_ch, H, W)."""
-        check_images(x, self)
         h = F.relu(self.conv1(x), inplace=True)  # (B, n_filters, H, W)
         h = F.relu(self.conv2(h), inplace=True)  # (B, n_filters, H, W)
         return self.conv3(h)  # (B, out_ch, H, W)
@@ -60,7 +59,7 @@ class ResCNN(SimpleCNN):
         return x + torch.tanh(super().forward(x))
 
 
-class LossStudyCNN(nn.Module):
+class LossStudyCNN(Model):
     """The small network of the loss-design chapter: SimpleCNN with half the filters."""
 
     def __init__(self, in_ch: int = 1, out_ch: int = 1, n_filters: int = 16) -> None:
@@ -76,5 +75,4 @@ class LossStudyCNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_ch, H, W) to (B, out_ch, H, W)."""
-        check_images(x, self)
         return self.net(x)

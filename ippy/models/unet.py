@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ippy.base.checks import check_counts, check_images
+from ippy.base.checks import check_counts
+from ippy.models.base import Model
 
 
 def resize_to(x: Tensor, skip: Tensor) -> Tensor:
@@ -109,7 +110,7 @@ class Up(nn.Module):
         return self.block(torch.cat([skip, up], dim=1))
 
 
-class SimpleUNet(nn.Module):
+class SimpleUNet(Model):
     """U-Net with three poolings and ``base_ch`` to ``8 * base_ch`` channels.
 
     The output is the image itself: no input is added and there is no output activation.
@@ -122,6 +123,7 @@ class SimpleUNet(nn.Module):
         base_ch: Channels at full resolution; they double with every pooling.
     """
 
+    min_size = 8
     block: type[nn.Module] = ConvBlock
     gated = False
 
@@ -144,7 +146,6 @@ class SimpleUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_ch, H, W) to (B, out_ch, H, W); H and W are 8 pixels or more."""
-        check_images(x, self, min_size=8)
         e1 = self.enc1(x)  # (B, c, H, W)
         e2 = self.enc2(e1)  # (B, 2c, H/2, W/2)
         e3 = self.enc3(e2)  # (B, 4c, H/4, W/4)
@@ -170,7 +171,7 @@ class AttentionUNet(SimpleUNet):
     gated = True
 
 
-class UNetPP(nn.Module):
+class UNetPP(Model):
     """UNet++ with two poolings: nested nodes xi_j, i poolings down and j steps across.
 
     Zhou et al., UNet++: a nested U-Net architecture for medical image segmentation, DLMIA 2018.
@@ -180,6 +181,8 @@ class UNetPP(nn.Module):
         out_ch: Channels of the output.
         base_ch: Channels at full resolution; they double with every pooling.
     """
+
+    min_size = 4
 
     def __init__(self, in_ch: int = 1, out_ch: int = 1, base_ch: int = 32) -> None:
         super().__init__()
@@ -195,7 +198,6 @@ class UNetPP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_ch, H, W) to (B, out_ch, H, W); H and W are 4 pixels or more."""
-        check_images(x, self, min_size=4)
         x0_0 = self.x0_0(x)  # (B, c, H, W)
         x1_0 = self.x1_0(F.max_pool2d(x0_0, 2))  # (B, 2c, H/2, W/2)
         x2_0 = self.x2_0(F.max_pool2d(x1_0, 2))  # (B, 4c, H/4, W/4)

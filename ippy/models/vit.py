@@ -13,14 +13,16 @@ from torch.nn import functional as F
 from ippy.base.checks import (
     LARGEST_COUNT,
     check_counts,
-    check_images,
     check_integer,
     check_match,
-    check_same_channels,
+    check_sides,
     check_tensor,
     check_values,
+    extremes,
 )
-from ippy.models.patches import check_divides, check_grid, pad_to_multiple, patchify, unpatchify
+from ippy.models.attention import attend
+from ippy.models.base import Model, check_same_channels, entry
+from ippy.models.patches import pad_to_multiple, patchify, unpatchify
 
 __all__ = [
     "PatchEmbed",
@@ -31,7 +33,7 @@ __all__ = [
 ]
 
 
-class PatchEmbed(nn.Module):
+class PatchEmbed(Model):
     """Embed each patch by one linear map, written as a convolution with stride = kernel = P.
 
     Args:
@@ -40,25 +42,29 @@ class PatchEmbed(nn.Module):
         patch_size: P, in pixels.
 
     Raises:
-        TypeError: An argument is not a whole number.
         ValueError: A number is out of range; or, when called, P does not divide H and W.
     """
 
     def __init__(self, in_ch: int = 1, embed_dim: int = 128, patch_size: int = 8) -> None:
         super().__init__()
         check_counts(in_ch=in_ch, embed_dim=embed_dim, patch_size=patch_size)
-        self.patch_size = patch_size
+        self.patch_size = self.min_size = patch_size
         self.proj = nn.Conv2d(in_ch, embed_dim, patch_size, stride=patch_size)
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Map images (B, in_ch, H, W) to tokens (B, N, d) and their grid (H_p, W_p)."""
-        check_images(x, self, min_size=self.patch_size)
-        check_divides(self.patch_size, x)
         h = self.proj(x)  # (B, d, H_p, W_p)
         return h.flatten(2).transpose(1, 2), (h.shape[2], h.shape[3])  # (B, N, d)
 
+    def check_input(self, x: Tensor) -> None:
+        """Check that ``x`` is a batch of images that can be cut into whole patches."""
+        super().check_input(x)
+        (H, W), P = x.shape[2:], self.patch_size
+        if H % P or W % P:
+            raise ValueError(f"x is {H}x{W} pixels; expected multiples of the patch_size {P}")
 
-class TransformerEncoderBlock(nn.Module):
+
+class TransformerEncoderBlock(Model):
     """x + attention(norm(x)), then x + MLP(norm(x)): pre-norm, exact GELU, no dropout.
 
     Vaswani et al., Attention is all you need, NeurIPS 2017.
@@ -69,15 +75,13 @@ class TransformerEncoderBlock(nn.Module):
         mlp_dim: Width of the MLP's hidden layer.
 
     Raises:
-        TypeError: An argument is not a whole number.
         ValueError: ``embed_dim`` is not a multiple of ``num_heads``, or a number is out of range.
     """
 
     def __init__(self, embed_dim: int, num_heads: int, mlp_dim: int) -> None:
         super().__init__()
-        check_counts(embed_dim=embed_dim, num_heads=num_heads, mlp_dim=mlp_dim)
-        if embed_dim % num_heads:
-            raise ValueError(f"embed_dim {embed_dim} is not a multiple of num_heads {num_heads}")
+        check_counts(mlp_dim=mlp_dim)
+        check_multiple(embed_dim=embed_dim, num_heads=num_heads)
         self.norm1 = nn.LayerNorm(embed_dim)
         self.attn = nn.MultiheadAttention(embed_dim, num_heads, batch_first=True)
         self.norm2 = nn.LayerNorm(embed_dim)
@@ -87,7 +91,6 @@ class TransformerEncoderBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens (B, N, d) to tokens (B, N, d)."""
-        check_tokens(x, self.norm1)
         x = x + self.attention(self.norm1(x))  # (B, N, d)
         return x + self.mlp(self.norm2(x))  # (B, N, d)
 
@@ -99,35 +102,29 @@ class TransformerEncoderBlock(nn.Module):
         (B, N, d), heads = h.shape, self.attn.num_heads
         qkv = F.linear(h, self.attn.in_proj_weight, self.attn.in_proj_bias)  # (B, N, 3d)
         qkv = qkv.view(B, N, 3, heads, d // heads).permute(2, 0, 3, 1, 4)  # (3, B, heads, N, d_k)
-        out = F.scaled_dot_product_attention(*qkv)  # (B, heads, N, d_k)
+        out = attend(*qkv)  # (B, heads, N, d_k)
         return self.attn.out_proj(out.transpose(1, 2).reshape(B, N, d))  # (B, N, d)
 
+    @entry("check_input")
     def attention_weights(self, x: Tensor) -> Tensor:
         """Return softmax(Q K^T / sqrt(d_k)) for this block's input x (B, N, d): (B, heads, N, N).
 
         Row i says how much token i takes from each token; it sums to 1.
         """
-        check_tokens(x, self.norm1)
         h = self.norm1(x)  # (B, N, d)
         return self.attn(h, h, h, average_attn_weights=False)[1]
 
-
-def check_tokens(x: Tensor, norm: nn.LayerNorm) -> None:
-    """Check that ``x`` is a batch of tokens (B, N, d) that ``norm`` can take.
-
-    Raises:
-        TypeError: It is not a tensor of floating-point numbers.
-        ValueError: It has another shape, is empty, or holds NaN or infinity.
-    """
-    (d,) = norm.normalized_shape
-    check_tensor("x", x, axes=(3,), expected=f"tokens (B, N, {d})")
-    if x.shape[2] != d:
-        raise ValueError(f"x has shape {tuple(x.shape)}; expected tokens (B, N, {d})")
-    check_match("x", x, norm.weight)
-    check_values("x", x)
+    def check_input(self, x: Tensor) -> None:
+        """Check that ``x`` is a batch of tokens (B, N, d)."""
+        (d,) = self.norm1.normalized_shape
+        check_tensor("x", x, axes=(3,), expected=f"tokens (B, N, {d})")
+        if x.shape[2] != d:
+            raise ValueError(f"x has shape {tuple(x.shape)}; expected tokens (B, N, {d})")
+        check_match("x", x, self.norm1.weight)
+        check_values("x", x)
 
 
-class ViTReconstructor(nn.Module):
+class ViTReconstructor(Model):
     """Patches -> tokens with positions -> encoder -> convolutional decoder, plus the input.
 
     Args:
@@ -141,7 +138,6 @@ class ViTReconstructor(nn.Module):
         mlp_dim: Width of the MLP's hidden layer in each block.
 
     Raises:
-        TypeError: An argument is not a whole number.
         ValueError: ``img_size`` is not a multiple of ``patch_size``, ``embed_dim`` is not one of
             ``num_heads`` or below 4, ``in_ch`` and ``out_ch`` differ, or a number is out of range.
     """
@@ -158,12 +154,7 @@ class ViTReconstructor(nn.Module):
         mlp_dim: int = 256,
     ) -> None:
         super().__init__()
-        check_counts(img_size=img_size, patch_size=patch_size, depth=depth)
-        check_counts(in_ch=in_ch, out_ch=out_ch)
-        check_same_channels(in_ch, out_ch)
-        check_integer("embed_dim", embed_dim, least=4, most=LARGEST_COUNT)  # decoded from d // 4
-        if img_size % patch_size:
-            raise ValueError(f"img_size {img_size} is not a multiple of patch_size {patch_size}")
+        _check_settings(img_size, patch_size, in_ch, out_ch, embed_dim, depth)
         self.patch_size = P = patch_size
         self.grid_size = img_size // P
         d = embed_dim
@@ -191,8 +182,8 @@ class ViTReconstructor(nn.Module):
                 (B, 2) integers, for training on crops; None where the images are whole.
 
         Raises:
-            TypeError: ``x`` is not a tensor of floating-point numbers, or ``origin`` of integers.
-            ValueError: ``x`` or ``origin`` has another shape, or ``x`` holds NaN or infinity.
+            ValueError: ``x`` or ``origin`` has another shape, ``x`` holds NaN or infinity, or a
+                crop is not inside the nominal grid.
         """
         h, (H_p, W_p) = self.embed(x, origin)  # (B, N, d)
         for block in self.encoder:
@@ -200,15 +191,13 @@ class ViTReconstructor(nn.Module):
         h = h.transpose(1, 2).reshape(-1, h.shape[2], H_p, W_p)  # (B, d, H_p, W_p)
         return x + self.decoder(h)[..., : x.shape[2], : x.shape[3]]  # (B, C, H, W)
 
+    @entry("check_input")
     def embed(self, x: Tensor, origin: Tensor | None = None) -> tuple[Tensor, tuple[int, int]]:
         """Return the tokens that the encoder starts from, (B, N, d), and their grid (H_p, W_p)."""
-        check_images(x, self)
         tokens, grid = self.patch_embed(pad_to_multiple(x, self.patch_size))
-        positions = self.positions(grid, origin)  # (1 or B, N, d)
-        if len(positions) not in (1, len(x)):
-            raise ValueError(f"origin has {len(positions)} rows for {len(x)} images x")
-        return tokens + positions, grid
+        return tokens + self.positions(grid, origin), grid  # (B, N, d)
 
+    @entry("check_positions")
     def positions(self, grid: tuple[int, int], origin: Tensor | None = None) -> Tensor:
         """Return the position vectors for a grid of patches.
 
@@ -222,31 +211,22 @@ class ViTReconstructor(nn.Module):
             where ``grid`` is another.
 
         Raises:
-            TypeError: ``origin`` does not hold integers, or ``grid`` is not a pair of them.
             ValueError: A window is not inside the learned grid.
         """
-        check_grid(grid)
         G, d = self.grid_size, self.pos_embed.shape[2]
-        if origin is None and grid == (G, G):
+        if origin is None and tuple(grid) == (G, G):
             return self.pos_embed  # (1, N, d)
         if origin is None:
             image = self.pos_embed.transpose(1, 2).reshape(1, d, G, G)  # (1, d, G, G)
             image = F.interpolate(image, size=grid, mode="bicubic", antialias=max(grid) < G)
             return image.flatten(2).transpose(1, 2)  # (1, N, d)
-        if not isinstance(origin, Tensor) or origin.dtype not in (torch.int64, torch.int32):
-            raise TypeError("origin is not an int64 tensor; expected one row and column an image")
-        last = torch.tensor([G - grid[0], G - grid[1]], device=origin.device)  # (2,)
-        if origin.ndim != 2 or origin.shape[1] != 2 or ((origin < 0) | (origin > last)).any():
-            raise ValueError(
-                f"origin is {origin.tolist()}; expected (B, 2) rows and columns that keep a window "
-                f"of {grid[0]}x{grid[1]} patches inside the grid of {G}x{G}"
-            )
         origin = origin.to(self.pos_embed.device)
         rows = origin[:, :1] + torch.arange(grid[0], device=origin.device)  # (B, H_p)
         cols = origin[:, 1:] + torch.arange(grid[1], device=origin.device)  # (B, W_p)
         index = rows[:, :, None] * G + cols[:, None, :]  # (B, H_p, W_p)
         return self.pos_embed[0, index.flatten(1)]  # (B, N, d)
 
+    @entry("check_input")
     def attention_maps(self, x: Tensor) -> list[Tensor]:
         """Return the attention weights of each block, (B, heads, N, N), for images (B, C, H, W)."""
         h, _ = self.embed(x)  # (B, N, d)
@@ -255,3 +235,54 @@ class ViTReconstructor(nn.Module):
             maps.append(block.attention_weights(h))  # (B, heads, N, N)
             h = block(h)  # (B, N, d)
         return maps
+
+    def check_input(self, x: Tensor, origin: Tensor | None = None) -> None:
+        """Check images, and the places of their crops."""
+        super().check_input(x)
+        if origin is not None:
+            P = self.patch_size
+            self.check_positions((-(-x.shape[2] // P), -(-x.shape[3] // P)), origin)
+            if len(origin) not in (1, len(x)):
+                raise ValueError(f"origin has {len(origin)} rows for {len(x)} images x")
+
+    def check_positions(self, grid: tuple[int, int], origin: Tensor | None = None) -> None:
+        """Check that there are positions for a grid of patches."""
+        check_sides("grid", grid)
+        if origin is None:
+            return
+        check_tensor(
+            "origin", origin, axes=(2,), expected="(B, 2)", dtypes=(torch.int64, torch.int32)
+        )
+        G = self.grid_size
+        last = torch.tensor([G - grid[0], G - grid[1]], device=origin.device)  # (2,)
+        if origin.shape[1] != 2 or _reaches_below_0(origin) or _reaches_below_0(last - origin):
+            raise ValueError(
+                f"origin is {origin.tolist()}; expected (B, 2) rows and columns that keep a window "
+                f"of {grid[0]}x{grid[1]} patches inside the grid of {G}x{G}"
+            )
+
+
+def _reaches_below_0(x: Tensor) -> bool:
+    found = extremes(x)
+    return found is not None and found[0] < 0
+
+
+def check_multiple(**sides: int) -> None:
+    """Check two counts by name, the first of which is a multiple of the second.
+
+    Raises:
+        ValueError: It is not, or one is out of range.
+    """
+    check_counts(**sides)
+    (name, value), (divisor_name, divisor) = sides.items()
+    if value % divisor:
+        raise ValueError(f"{name} {value} is not a multiple of {divisor_name} {divisor}")
+
+
+def _check_settings(
+    img_size: int, patch_size: int, in_ch: int, out_ch: int, embed_dim: int, depth: int
+) -> None:
+    check_multiple(img_size=img_size, patch_size=patch_size)
+    check_counts(in_ch=in_ch, out_ch=out_ch, depth=depth)
+    check_same_channels(in_ch, out_ch)
+    check_integer("embed_dim", embed_dim, least=4, most=LARGEST_COUNT)  # decoded from d // 4

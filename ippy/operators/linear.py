@@ -15,7 +15,7 @@ class LinearOperator(ABC):
     """A linear map on images, ``K(x)`` or ``K @ x``, with its adjoint ``K.T``.
 
     A subclass gives ``_forward`` and ``_adjoint``. They must satisfy <K x, y> = <x, K.T y> for all
-    x and y, and autograd through one must be the other.
+    x and y, autograd through one must be the other, and the transforms of ``torch.func`` pass.
     """
 
     @abstractmethod
@@ -28,13 +28,10 @@ class LinearOperator(ABC):
         """Apply the operator to images of shape (..., H, W).
 
         Raises:
-            TypeError: ``x`` is not a tensor of floating-point numbers.
             ValueError: ``x`` has fewer than two axes, or holds NaN or infinity.
         """
         images = "images (..., H, W)"
         check_tensor("x", x, axes=range(2, 9), expected=images, dtypes=REAL + COMPLEX, empty=True)
-        if x.numel() == 0:
-            return x.clone()  # no images in, no images out
         check_values("x", x, most=LARGEST_LINEAR)
         return self._forward(x)
 

@@ -37,32 +37,36 @@ def gaussian_noise(
         The noise alone, same shape, dtype and device as ``y``.
 
     Raises:
-        TypeError: ``y`` is not a tensor of floating-point numbers, or another argument is of the
-            wrong type.
         ValueError: ``noise_level`` is out of range, or ``y`` has another number of axes, is empty,
             or holds NaN or infinity.
     """
     check_measurable("y", y)
     check_values("y", y)
-    level = check_noise_level(noise_level)
     check_generator(generator)
+    return scaled_noise(y, check_noise_level(noise_level), generator)
+
+
+def scaled_noise(y: Tensor, noise_level: float, generator: torch.Generator | None) -> Tensor:
+    """Draw the noise that :func:`gaussian_noise` describes, for arguments that were checked."""
+    images = y if y.ndim == 4 else y[None]
+    axes = tuple(range(1, images.ndim))
     device = y.device if generator is None else generator.device
-    dtype = y.dtype if y.is_complex() else torch.promote_types(y.dtype, torch.float32)
-    e = torch.empty(y.shape, dtype=dtype, device=device)  # a norm can overflow in half precision
-    for image in e if y.ndim == 4 else [e]:
-        image.normal_(generator=generator)
-    e = e.to(y.device)
-    axes = tuple(range(1, 4)) if y.ndim == 4 else None
-    norm_y = torch.linalg.vector_norm(y.to(dtype), dim=axes, keepdim=True)
+    dtype = torch.promote_types(y.dtype, torch.float32)  # a norm can overflow in half precision
+    e = torch.stack(
+        [
+            torch.randn(image.shape, generator=generator, dtype=dtype, device=device)
+            for image in images.unbind()
+        ]
+    ).to(y.device)
+    norm_y = torch.linalg.vector_norm(images.to(dtype), dim=axes, keepdim=True)
     norm_e = torch.linalg.vector_norm(e, dim=axes, keepdim=True)
-    return (e * (level * norm_y / norm_e)).to(y.dtype)
+    return (e * (noise_level * norm_y / norm_e)).to(y.dtype).view(y.shape)
 
 
 def check_measurable(name: str, images: Tensor) -> None:
     """Check that ``images``, called ``name``, can be measured: (B, C, H, W), (C, H, W) or (H, W).
 
     Raises:
-        TypeError: They are not a tensor of floating-point numbers.
         ValueError: They have another number of axes, or are empty.
     """
     shapes = "(B, C, H, W), (C, H, W) or (H, W)"

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ippy.base.checks import check_generator, check_type
 from ippy.operators import Blurring, LinearOperator
-from ippy.problems.noise import check_measurable, check_noise_level, gaussian_noise
+from ippy.problems.noise import check_measurable, check_noise_level, scaled_noise
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,6 @@ class InverseProblem:
     """Recover x from y = K x + e, where the norm of e is ``noise_level`` times that of K x.
 
     Raises:
-        TypeError: ``operator`` is not a LinearOperator, or ``noise_level`` not a number.
         ValueError: ``noise_level`` is not from 0 to 1000.
     """
 
@@ -24,11 +24,8 @@ class InverseProblem:
     noise_level: float
 
     def __post_init__(self) -> None:
-        if not isinstance(self.operator, LinearOperator):
-            raise TypeError(
-                f"operator is a {type(self.operator).__name__}; expected a LinearOperator, e.g. "
-                "Blurring(kernel_type='motion', kernel_size=9)"
-            )
+        blur = "Blurring(kernel_type='motion', kernel_size=9)"
+        check_type("operator", self.operator, LinearOperator, blur)
         check_noise_level(self.noise_level)
 
     def measure(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -39,12 +36,12 @@ class InverseProblem:
             generator: Source of the noise; torch's global one if None.
 
         Raises:
-            TypeError: ``x`` is not a tensor of floating-point numbers.
             ValueError: ``x`` has another shape, is empty, or holds NaN or infinity.
         """
         check_measurable("x", x)
+        check_generator(generator)
         y = self.operator(x)
-        return y + gaussian_noise(y, self.noise_level, generator)
+        return y + scaled_noise(y, float(self.noise_level), generator)
 
 
 def motion_deblurring(noise_level: float = 0.01, motion_angle: float = 20.0) -> InverseProblem:
@@ -55,7 +52,6 @@ def motion_deblurring(noise_level: float = 0.01, motion_angle: float = 20.0) -> 
         motion_angle: Direction of the blur, in degrees.
 
     Raises:
-        TypeError: An argument is not a number.
         ValueError: An argument is out of range.
     """
     blur = Blurring((256, 256), kernel_type="motion", kernel_size=9, motion_angle=motion_angle)

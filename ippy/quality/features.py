@@ -15,8 +15,6 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import AlexNet_Weights, alexnet
 
-from ippy.base.checks import check_images
-
 MISSING_FEATURES = (
     "The pretrained AlexNet features are missing, so LPIPS and the perceptual loss are left out. "
     "To get them (233 MB, once), run this with a network connection: "
@@ -40,7 +38,6 @@ class AlexNetFeatures(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Map ImageNet-normalised images (B, 3, H, W) to 5 tensors (B, C_l, H_l, W_l)."""
-        check_images(x, self, min_size=MIN_SIZE)
         outputs = []
         for layer in self.layers:
             x = layer(x)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ippy.base.checks import check_choice
+from ippy.base.checks import check_choice, check_type
 from ippy.base.paths import as_path, data_dir, weights_dir
 from ippy.data import MayoDataset, validation_slices
 from ippy.data.generation import read_generated
@@ -18,13 +18,13 @@ from ippy.models import build, spec
 from ippy.problems import motion_deblurring
 from ippy.quality import evaluate, summarise
 from ippy.quality.features import features_available
-from ippy.train.loop import RECIPES, History, Recipe, fit
-from ippy.train.recipe import check_recipe
+from ippy.train.loop import History, fit
+from ippy.train.recipe import RECIPES, Recipe
 from ippy.train.resume import run_path
 from ippy.weights import load_checkpoint, read_manifest
 
 
-def pretrain(
+def train_model(
     name: str,
     *,
     recipe: Recipe | None = None,
@@ -125,7 +125,7 @@ def _recipe(name: str, recipe: Recipe | None) -> Recipe:
     if recipe is None:
         check_choice("name", name, tuple(RECIPES))  # a model of one chapter alone has no recipe
         return RECIPES[name]
-    check_recipe(recipe)
+    check_type("recipe", recipe, Recipe, "Recipe(steps=300)")
     return recipe
 
 
@@ -140,10 +140,10 @@ def _test_scores(
 
 
 def scores_entry(scores: Mapping[str, float], images: int) -> dict[str, float]:
-    """What the manifest tells of a model's mean scores over so many images."""
+    """What the manifest records of a model's mean scores over so many images."""
     return {"images": images, **{key: round(value, 6) for key, value in scores.items()}}
 
 
 def _data_recipe(slices: int) -> dict[str, Any]:
-    """What the manifest tells of the training data: how it was generated, or that it was not."""
+    """What the manifest records of the training data: how it was generated, or that it was not."""
     return {"generated": False, **read_generated(data_dir()), "train_slices": slices}

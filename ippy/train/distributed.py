@@ -21,6 +21,8 @@ with warnings.catch_warnings():  # Accelerate's bar warns in a notebook without 
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
 
+AGREE_EVERY = 10  # steps after which several processes ask one another whether to stop
+
 
 def accelerator(device: torch.device | str | None = None) -> Accelerator:
     """Return Accelerate's engine: device, precision and the processes of one training run.
@@ -41,10 +43,10 @@ def accelerator(device: torch.device | str | None = None) -> Accelerator:
         if several and device.type == "mps":
             device = torch.device("cpu")  # there is but one such GPU, and no reduction for it
     device = usable(device)
-    asked = os.environ.get("ACCELERATE_MIXED_PRECISION")
-    if asked not in (None, "no", "bf16"):
+    precision = os.environ.get("ACCELERATE_MIXED_PRECISION")
+    if precision not in (None, "no", "bf16"):
         raise ValueError(
-            f"the precision asked for is {asked!r}; expected 'no' (float32) or 'bf16'. Unset "
+            f"the precision asked for is {precision!r}; expected 'no' (float32) or 'bf16'. Unset "
             "ACCELERATE_MIXED_PRECISION, or start with `accelerate launch --mixed_precision bf16`."
         )
     # Accelerate remembers the first engine of a process. A notebook may train on the CPU and then
@@ -54,7 +56,7 @@ def accelerator(device: torch.device | str | None = None) -> Accelerator:
     with patch_environment(**place):
         return Accelerator(
             cpu=device.type == "cpu",
-            mixed_precision=asked or ("bf16" if has_fast_bf16(device) else "no"),
+            mixed_precision=precision or ("bf16" if has_fast_bf16(device) else "no"),
         )
 
 
@@ -85,3 +87,39 @@ def on_main(engine: Accelerator, action: Callable[[], T]) -> T:
     if failure is not None:
         raise shared(failure)
     return result
+
+
+def own_share(engine: Accelerator, numbers: range) -> range:
+    """Return the part of a batch's numbers that this process makes; all parts are equally long."""
+    size = len(numbers) // engine.num_processes
+    return numbers[engine.process_index * size :][:size]
+
+
+def agree_to_stop(engine: Accelerator, signalled: bool, step: int, steps: int) -> bool:
+    """Say whether to stop after this step, which all processes of a run must do together.
+
+    Args:
+        engine: The engine of the run.
+        signalled: Whether this process was told to stop.
+        step: How many steps are done.
+        steps: How many there will be.
+    """
+    if engine.num_processes == 1:
+        return signalled
+    if step % AGREE_EVERY and step < steps:
+        return False
+    if signalled:
+        engine.set_trigger()
+    return bool(engine.check_trigger())
+
+
+def runs_on(engine: Accelerator) -> str:
+    """Return in words what a run computes on: ``"2 processes, cpu, threads: 1, bf16"``."""
+    words = [engine.device.type]
+    if engine.num_processes > 1:
+        words.insert(0, f"{engine.num_processes} processes")
+    if engine.device.type == "cpu":
+        words.append(f"threads: {torch.get_num_threads()}")
+    if engine.mixed_precision == "bf16":
+        words.append("bf16")
+    return ", ".join(words)

@@ -31,16 +31,16 @@ def held_back(*, repeats: bool = False) -> Iterator[Callable[[], bool]]:
             that hangs can be stopped; a launcher, though, sends its processes a second one.
 
     Yields:
-        A function that says whether a signal has come. The program then stops when it is ready.
+        A function that says whether there was a signal. The program then stops when it is ready.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False  # signals go to the main thread
         return
-    came = False
+    signalled = False
 
     def note(number: int, frame: FrameType | None) -> None:
-        nonlocal came
-        came = True
+        nonlocal signalled
+        signalled = True
         if not repeats:
             signal.signal(number, earlier[number])
 
@@ -51,7 +51,7 @@ def held_back(*, repeats: bool = False) -> Iterator[Callable[[], bool]]:
     for number in earlier:
         signal.signal(number, note)
     try:
-        yield lambda: came
+        yield lambda: signalled
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)

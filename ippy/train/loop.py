@@ -1,32 +1,198 @@
-"""The one training loop: any device, any number of processes, and it can be stopped at any time."""
+"""Training in one sitting: a step, the validation, the history, and ``fit``, the loop around them.
+
+Left out, because they are not the idea: how pairs are made (:mod:`ippy.train.pairs`), the
+optimisers (:mod:`ippy.train.muon`), what is saved and when (:mod:`ippy.train.supervisor`), and the
+engine, which knows the device, the precision and other processes (:mod:`ippy.train.distributed`).
+"""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from ippy.base.checks import check_batch, check_values
+from ippy.base.device import memory_format
 from ippy.problems import InverseProblem
-from ippy.train.distributed import accelerator, on_main, shared
-from ippy.train.interrupts import Stopped, held_back
-from ippy.train.pairs import check_dataset
-from ippy.train.recipe import RECIPES, Recipe, check_recipe
-from ippy.train.resume import RunFile, RunState, check_target, run_path
-from ippy.train.run import History, Run
-from ippy.weights import save_checkpoint
+from ippy.quality import psnr
+from ippy.train.arguments import check_arguments
+from ippy.train.distributed import accelerator, own_share, runs_on
+from ippy.train.muon import make_optimizers
+from ippy.train.pairs import TrainingPairs
+from ippy.train.recipe import LOSSES, Recipe
+from ippy.train.supervisor import Supervisor
 
-__all__ = ["RECIPES", "History", "Recipe", "Stopped", "fit"]
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
-SAVE_EVERY = 60.0  # seconds between two saved states, where an epoch takes longer
+HISTORY_POINTS = 100  # a history holds the mean loss of this many equal blocks of steps
+BLOCKS_PER_VALIDATION = 5
+
+
+@dataclass(frozen=True)
+class History:
+    """What a training run did.
+
+    Attributes:
+        step: The last step of each block.
+        loss: Mean training loss of each block.
+        seconds: Wall-clock time of the loop, without the validations.
+        images_per_second: Whole slices' worth of pixels that went through the model per second.
+        device: What it ran on: processes where there were several, ``"cuda"``, ``"mps"``, or the
+            CPU with its number of threads, and bf16 where that was used.
+        validation: Step, seconds until then, and mean PSNR of the validation slices in dB, after
+            every fifth block and the last step; empty without such slices.
+    """
+
+    step: list[int]
+    loss: list[float]
+    seconds: float
+    images_per_second: float
+    device: str
+    validation: list[tuple[int, float, float]]
+
+
+class Objective(nn.Module):
+    """The loss of one batch. The engine wraps this module, so the model itself stays as it was."""
+
+    def __init__(self, model: nn.Module, loss: nn.Module) -> None:
+        super().__init__()
+        self.model, self.loss = model, loss
+        self.knows_positions = hasattr(model, "patch_size")
+
+    def forward(self, x: Tensor, y: Tensor, origin: Tensor) -> Tensor:
+        """Return the loss of truth x and measurement y, (B, 1, h, w), crops at ``origin``."""
+        where = {"origin": origin} if self.knows_positions else {}
+        return self.loss(self.model(y, **where).float(), x)
+
+
+class Run:
+    """A model, its optimisers, and how far they are.
+
+    Args:
+        engine: Device, precision and processes.
+        model: Trained in place.
+        dataset: Slices (1, H, W) in [0, 1].
+        problem: Makes the measurements.
+        recipe: How to train.
+        validation: Slices (N, 1, H, W) to follow the progress with, or None.
+
+    Attributes:
+        done: Number of steps taken, by this run and by the one that it goes on with.
+        losses: The loss of each step, (steps,), on the device: reading it waits for the device.
+        validations: Step, seconds and mean PSNR (dB) of each validation.
+        moving: Whether some weights have taken a step that others have not.
+    """
+
+    def __init__(
+        self,
+        engine: Accelerator,
+        model: nn.Module,
+        dataset: Dataset[Tensor],
+        problem: InverseProblem,
+        recipe: Recipe,
+        validation: Tensor | None,
+    ) -> None:
+        self.engine, self.model, self.recipe = engine, model, recipe
+        self.dataset, self.problem = dataset, problem
+        model.to(engine.device, memory_format=memory_format(engine.device)).train()
+        self.weights = [weight for weight in model.parameters() if weight.requires_grad]
+        self.optimizers = make_optimizers(
+            self.weights, lr=recipe.lr, weight_decay=recipe.weight_decay
+        )
+        for weight in self.weights:
+            weight.grad = None  # of the caller, maybe
+        self.objective = engine.prepare(Objective(model, LOSSES[recipe.loss]()))
+        self.pairs = TrainingPairs(
+            dataset,
+            problem,
+            crop=recipe.crop,
+            seed=recipe.seed,
+            grid=getattr(model, "patch_size", 1),
+            device=engine.device,
+        )
+        self.images_per_step = recipe.batch_size * recipe.crop**2 / math.prod(self.pairs.shape)
+        self.steps_per_block = max(1, recipe.steps // HISTORY_POINTS)
+        self.validation = None
+        if validation is not None:
+            x, noise = validation.float().cpu(), torch.Generator().manual_seed(recipe.seed)
+            self.validation = x, problem.measure(x, noise)
+        self.done, self.losses = 0, torch.zeros(recipe.steps, device=engine.device)
+        self.validations: list[tuple[int, float, float]] = []
+        self.moving = False
+        self.seconds_before, self.start = 0.0, time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on the steps so far."""
+        return self.seconds_before + time.perf_counter() - self.start
+
+    @property
+    def ends_block(self) -> bool:
+        """Whether the last step was the last of a block of the history."""
+        return self.done % self.steps_per_block == 0 or self.done == self.recipe.steps
+
+    def step(self) -> None:
+        """Take one step: pairs, loss, gradient, clipping, the optimisers' moves."""
+        first, count = self.done * self.recipe.batch_size, self.recipe.batch_size
+        batch = self.pairs.batch(own_share(self.engine, range(first, first + count)))
+        loss = self.objective(*batch)
+        self.engine.backward(loss)
+        self.engine.clip_grad_norm_(self.weights, self.recipe.clip)
+        self.moving = True
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = optimizer.defaults["lr"] * self.recipe.rate(self.done)
+            optimizer.step()
+            optimizer.zero_grad()
+        self.losses[self.done] = self.engine.reduce(loss.detach(), "mean")
+        self.done += 1
+        self.moving = False
+
+    def validate_if_due(self) -> None:
+        """Score the validation slices after every fifth block and the last step."""
+        due = self.done % (BLOCKS_PER_VALIDATION * self.steps_per_block) == 0
+        if self.validation is not None and (due or self.done == self.recipe.steps):
+            self.validate()
+
+    @torch.no_grad()
+    def validate(self) -> None:
+        """Score the validation slices, one by one, with the clock stopped."""
+        start, device = time.perf_counter(), self.engine.device
+        self.model.eval()
+        scores = [
+            psnr(self.model(y[None].to(device)).float().clamp(0, 1), x[None].to(device))
+            for x, y in zip(*self.validation, strict=True)
+        ]
+        self.model.train()
+        self.start += time.perf_counter() - start
+        mean = torch.cat(scores).mean().item()
+        self.validations.append((self.done, round(self.seconds, 1), round(mean, 3)))
+
+    def pace(self) -> str:
+        """Return the loss of the last block and the speed, for the progress bar."""
+        loss = self.losses[: self.done][-self.steps_per_block :].mean().item()
+        speed = self.done * self.images_per_step / self.seconds
+        return f"loss {loss:.2e}, {speed:.1f} images/s"
+
+    def history(self) -> History:
+        """Return what was done, all steps taken."""
+        every, steps = self.steps_per_block, self.recipe.steps
+        return History(
+            step=[*range(every, steps, every), steps],
+            loss=[block.mean().item() for block in self.losses.cpu().split(every)],
+            seconds=round(self.seconds, 1),
+            images_per_second=round(steps * self.images_per_step / self.seconds, 2),
+            device=runs_on(self.engine),
+            validation=list(self.validations),
+        )
 
 
 def fit(
@@ -45,10 +211,10 @@ def fit(
     """Train a model, in place, to undo ``problem`` on the slices of ``dataset``.
 
     A slice is flipped at random, measured whole, and cropped afterwards. A model that knows
-    positions (``patch_size``) gets crops on its patch grid, and is told where on it they lie.
+    positions (``patch_size``) gets crops on its patch grid, and their places on it.
 
     With ``save_to``, the state of the run is kept beside it, in ``UNet.run.pth`` for ``UNet.pth``:
-    after each epoch, once a minute, and on Ctrl-C. It goes when the run is finished and the
+    once a minute, on Ctrl-C, and when something fails. It goes when the run is finished and the
     checkpoint written. Started by ``torchrun`` or ``accelerate launch``, the processes share each
     batch, and the first one writes.
 
@@ -65,7 +231,7 @@ def fit(
             if it had never been stopped. Without it the run begins anew, and replaces such a state
             (the command line asks first).
         record: Called when the steps are done, by the process that writes: what else the manifest
-            should tell.
+            should hold.
         progress: Show a bar with the loss and the speed.
 
     Returns:
@@ -82,140 +248,21 @@ def fit(
         OSError: A file can't be written, such as on a full disk.
     """
     engine = accelerator(device)
-
-    def check() -> None:
-        _check_arguments(model, dataset, problem, recipe, engine.num_processes)
-        if validation is not None:
-            check_batch("validation", validation, 1, min_size=8)
-            check_values("validation", validation, span=2, wait=True)
-        if record is not None and not callable(record):
-            raise TypeError(f"record is a {type(record).__name__}; expected a function, or None")
-        if save_to is not None:
-            check_target(save_to)
-        elif resume:
-            raise ValueError(
-                "resume goes on with the run whose state lies beside save_to; give save_to"
-            )
-
-    on_main(engine, check)
+    check_arguments(engine, model, dataset, problem, recipe, validation, save_to, resume, record)
     run = Run(engine, model, dataset, problem, recipe, validation)
-    file = None
-    if save_to is not None and run.engine.is_main_process:
-        file = RunFile(save_to, asdict(recipe), dataset, problem)
-    if resume:
-        state = on_main(run.engine, lambda: file.load())
-        if state is not None:
-            run.restore(state, run_path(save_to))
-    several = run.engine.num_processes > 1
-    watch = nullcontext() if save_to is None else held_back(repeats=several)
-    with watch as signalled:
-        _take_all_steps(run, file, signalled, progress)
+    supervisor = Supervisor(run, save_to, resume=resume)
+    bar = tqdm(
+        range(run.done, recipe.steps), initial=run.done, total=recipe.steps, unit="step",
+        disable=not (progress and engine.is_main_process),
+    )  # fmt: skip
+    with supervisor.watching(), bar:
+        for _ in bar:
+            run.step()
+            run.validate_if_due()
+            supervisor.after_step()
+            if run.ends_block:
+                bar.set_postfix_str(run.pace())
     model.eval()
     history = run.history()
-
-    def finish() -> None:
-        more = {} if record is None else record(history)
-        entry = {"recipe": asdict(recipe), "history": asdict(history), **more}
-        save_checkpoint(model, save_to, record=entry)
-        file.remove()
-
-    if save_to is not None:
-        on_main(run.engine, finish)
+    supervisor.finish(history, record)
     return history
-
-
-def _take_all_steps(
-    run: Run, file: RunFile | None, signalled: Callable[[], bool] | None, progress: bool
-) -> None:
-    """Take the steps that are left; watch the loss, save the state, and stop when asked to."""
-    total, first = run.recipe.steps, run.done
-    saved_at, seconds_before = time.perf_counter(), run.seconds
-    shown = progress and run.engine.is_main_process
-    with tqdm(total=total, initial=first, unit="step", disable=not shown) as bar:
-        while run.done < total:
-            try:
-                run.step()
-            except (ValueError, OSError) as error:  # such as a slice that went bad in the middle
-                if file is not None and run.done > first:
-                    _save(run, file)
-                    error.add_note(file.last_good())
-                raise
-            bar.update()
-            last = run.done == total
-            if last or run.done % run.steps_per_point == 0:
-                _check_losses(run, file)
-                loss = run.losses[: run.done][-run.steps_per_point :].mean().item()
-                rate = (run.done - first) * run.images_per_step / (run.seconds - seconds_before)
-                bar.set_postfix_str(f"loss {loss:.2e}, {rate:.1f} images/s")
-            if run.validates_now:
-                _check_weights(run, file)
-                run.validate()
-            stopping = signalled is not None and run.agree_to_stop(signalled())
-            pause = time.perf_counter() - saved_at
-            if file is not None and (last or stopping or run.ends_epoch or pause > SAVE_EVERY):
-                _save(run, file)
-                saved_at = time.perf_counter()
-            if stopping:
-                raise Stopped(run.done, total)
-
-
-def _save(run: Run, file: RunFile) -> None:
-    """Save the state, if it is a good one."""
-    _check_losses(run, file)
-    file.save(_check_weights(run, file))
-
-
-def _check_weights(run: Run, file: RunFile | None) -> RunState:
-    """Return the state, if the weights are finite and the optimiser's moments too."""
-    state = run.state()
-    if not state.is_finite():
-        what = f"the weights were no longer finite after step {run.done}"
-        raise _diverged(run, file, run.done - 1, what)
-    return state
-
-
-def _check_losses(run: Run, file: RunFile | None) -> None:
-    bad = (~run.losses[: run.done].isfinite()).nonzero()
-    if len(bad):
-        index = int(bad[0])
-        came = run.losses[index].item()
-        raise _diverged(run, file, index, f"the loss became {came} at step {index + 1}")
-
-
-def _diverged(run: Run, file: RunFile | None, index: int, what: str) -> FloatingPointError:
-    rate = run.recipe.lr * run.recipe.rate(index)
-    kept = "nothing was saved" if file is None else file.last_good()
-    return shared(
-        FloatingPointError(
-            f"{what} of {run.recipe.steps}, where the learning rate was {rate:.2e}; {kept}. "
-            "Start again with a smaller rate."
-        )
-    )
-
-
-def _check_arguments(
-    model: nn.Module,
-    dataset: Dataset[Tensor],
-    problem: InverseProblem,
-    recipe: Recipe,
-    processes: int,
-) -> None:
-    if not isinstance(model, nn.Module):
-        raise TypeError(
-            f"model is a {type(model).__name__}; expected a torch.nn.Module, e.g. build('UNet')"
-        )
-    if not any(weight.requires_grad for weight in model.parameters()):
-        raise ValueError(f"model, a {type(model).__name__}, has no weights that can be trained")
-    if not isinstance(problem, InverseProblem):
-        raise TypeError(
-            f"problem is a {type(problem).__name__}; expected an InverseProblem, e.g. "
-            "motion_deblurring()"
-        )
-    check_recipe(recipe)
-    check_dataset(dataset, recipe.crop, getattr(model, "patch_size", 1))
-    if recipe.batch_size % processes:
-        raise ValueError(
-            f"{processes} processes can't share a batch of {recipe.batch_size} slices equally. "
-            "Start a number of processes that divides it, or choose a batch that is a multiple of "
-            f"{processes} (a Recipe's batch_size, or `python -m ippy train --batch-size`)."
-        )

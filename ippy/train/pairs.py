@@ -90,7 +90,7 @@ class TrainingPairs:
         )
         origin = torch.from_numpy(np.stack(corners))  # (B, 2)
         corner = origin * self._grid
-        return crop(x, corner, self._crop), crop(y, corner, self._crop), self._send(origin)
+        return cut(x, corner, self._crop), cut(y, corner, self._crop), self._send(origin)
 
     def _busiest(self, x: Tensor, places: np.ndarray) -> np.ndarray:
         """Return the place (row, column) whose crop of x (H, W) has the strongest gradients."""
@@ -153,7 +153,7 @@ def check_dataset(dataset: Any, crop: int, grid: int) -> None:
         )
 
 
-def crop(x: Tensor, corner: Tensor, size: int) -> Tensor:
+def cut(x: Tensor, corner: Tensor, size: int) -> Tensor:
     """Cut one square out of each image.
 
     Args:

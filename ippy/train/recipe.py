@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
@@ -69,18 +68,6 @@ class Recipe:
         if step < warmup:
             return (step + 1) / warmup
         return 1 - (step - warmup) / (self.steps - warmup)
-
-
-def check_recipe(recipe: Any) -> None:
-    """Check the argument ``recipe``.
-
-    Raises:
-        TypeError: It is no Recipe.
-    """
-    if not isinstance(recipe, Recipe):
-        raise TypeError(
-            f"recipe is a {type(recipe).__name__}; expected a Recipe, e.g. Recipe(steps=300)"
-        )
 
 
 # What won in benchmarks/RECIPES.md. The two small networks and the ViT do better with the loss that

@@ -6,18 +6,23 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
 from ippy.base.checks import check_integer, check_number
 from ippy.base.files import remove_leftovers, write_atomically
 from ippy.base.paths import as_path
 from ippy.problems import InverseProblem
+from ippy.train.muon import Muon
 from ippy.weights import read_manifest
 from ippy.weights.checkpoint import unpack
+
+if TYPE_CHECKING:
+    from ippy.train.loop import Run
 
 PROBES = 4  # slices that stand for the whole data set
 UNREADABLE = (
@@ -27,8 +32,15 @@ UNREADABLE = (
 
 
 def run_path(target: str | Path) -> Path:
-    """Return where an unfinished run keeps its state: ``UNet.run.pth`` beside ``UNet.pth``."""
-    return Path(target).with_suffix(".run.pth")
+    """Return where an unfinished run keeps its state: a file beside its target, for no other.
+
+    ``UNet.pth`` has ``UNet.run.pth``; a name that ends otherwise, as ``lr0.001``, has
+    ``lr0.001.run``.
+    """
+    path = Path(target)
+    if path.suffix == ".pth":
+        return path.with_suffix(".run.pth")
+    return path.with_name(f"{path.name}.run")
 
 
 def stopped_after(target: str | Path) -> int | None:
@@ -51,9 +63,15 @@ def check_target(save_to: str | Path) -> None:
 
     Raises:
         TypeError: ``save_to`` is no path.
-        ValueError: It is a folder, its own folder can't be written, or the manifest is damaged.
+        ValueError: It is a folder or has the name of a run's state, its own folder can't be
+            written, or the manifest is damaged.
     """
     path = as_path(save_to, "save_to")
+    if path.name.endswith((".run.pth", ".run")):
+        raise ValueError(
+            f"save_to is {path}, and that name may be the state of another run; expected one that "
+            "does not end in .run or .run.pth, e.g. UNet.pth"
+        )
     for written in (path, run_path(path) if path.name else path):
         if written.is_dir():
             raise ValueError(
@@ -81,21 +99,59 @@ class RunState:
         step: Number of finished steps.
         seconds: Time spent on them.
         losses: The loss of each, (step,).
-        validation: Step, seconds and PSNR (dB) of each look at the validation slices.
+        validations: Step, seconds and PSNR (dB) of each validation.
         model: State dict of the model.
-        optimizer: State dict of the optimiser.
+        optimizers: State dicts of the optimisers.
     """
 
     step: int
     seconds: float
     losses: Tensor
-    validation: list[tuple[int, float, float]]
+    validations: list[tuple[int, float, float]]
     model: Mapping[str, Tensor]
-    optimizer: Mapping[str, Any]
+    optimizers: list[Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, run: Run) -> RunState:
+        """Return what a run needs to go on from here."""
+        return cls(
+            step=run.done,
+            seconds=run.seconds,
+            losses=run.losses[: run.done].clone(),
+            validations=list(run.validations),
+            model=run.model.state_dict(),
+            optimizers=[optimizer.state_dict() for optimizer in run.optimizers],
+        )
+
+    def restore(self, run: Run, target: str | Path) -> None:
+        """Let a run to ``target`` go on from this state.
+
+        Raises:
+            ValueError: It is the state of another model.
+        """
+        try:
+            run.model.load_state_dict(self.model)
+            for optimizer, saved in zip(run.optimizers, self.optimizers, strict=True):
+                optimizer.load_state_dict(saved)
+                _check_moments(optimizer)
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{run_path(target)} is the state of another model than this "
+                f"{type(run.model).__name__}. Give the one that it was started with, or delete the "
+                "file, and training starts from the beginning."
+            ) from error
+        run.losses[: self.step] = self.losses.to(run.losses.device)
+        run.done, run.seconds_before = self.step, self.seconds
+        run.validations = list(self.validations)
 
     def is_finite(self) -> bool:
         """Say whether every number is finite: losses, weights, and the optimiser's moments."""
-        moments = [v for of_one in self.optimizer["state"].values() for v in of_one.values()]
+        moments = [
+            value
+            for saved in self.optimizers
+            for of_one in saved["state"].values()
+            for value in of_one.values()
+        ]
         tensors = [v for v in (self.losses, *self.model.values(), *moments) if torch.is_tensor(v)]
         return all(bool(v.isfinite().all()) for v in tensors)
 
@@ -103,7 +159,7 @@ class RunState:
 class RunFile:
     """The file that an unfinished run leaves beside its target.
 
-    It tells which run it belongs to: the recipe, and a probe of the data and the problem.
+    It holds what identifies the run: the recipe, and a probe of the data and the problem.
 
     Args:
         target: The checkpoint that the run will write.
@@ -214,11 +270,20 @@ def _close(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and a.allclose(b, rtol=0, atol=1e-4)
 
 
+def _check_moments(optimizer: Optimizer) -> None:
+    """Raise an exception of any kind if what was loaded does not fit the weights."""
+    parts = {"momentum"} if isinstance(optimizer, Muon) else {"step", "exp_avg", "exp_avg_sq"}
+    for weight, state in optimizer.state.items():
+        shapes = {part: value.shape for part, value in state.items()}
+        if shapes != {part: () if part == "step" else weight.shape for part in parts}:
+            raise ValueError(f"a weight {tuple(weight.shape)} has the moments {shapes}")
+
+
 def _check_state(state: RunState, steps: int) -> None:
     """Raise an exception of any kind if the parts of a state don't agree."""
     check_integer("step", state.step, least=1, most=steps)
     check_number("seconds", state.seconds, least=0, most=float("inf"))
-    for step, seconds, score in state.validation:
+    for step, seconds, score in state.validations:
         check_integer("step", step, least=1, most=state.step)
         check_number("seconds", seconds, least=0, most=state.seconds + 1)
         check_number("score", score, least=-float("inf"), most=float("inf"))

@@ -18,6 +18,7 @@ from ippy.models import NAMES
 
 MANIFEST = "manifest.json"
 LOCK = f".{MANIFEST}.lock"
+COURSE_FILES = {f"{name}.pth" for name in NAMES}
 
 
 def read_manifest(folder: str | Path | None = None) -> dict[str, dict[str, Any]]:
@@ -41,7 +42,7 @@ def read_manifest(folder: str | Path | None = None) -> dict[str, dict[str, Any]]
             f"{path} is not a manifest of checkpoints; expected an object with one object a "
             f"checkpoint, as {{'UNet': {{'sha256': …}}}}. {remedy(path)}"
         )
-    settled = {key: _settled(entry, path.parent) for key, entry in entries.items()}
+    settled = {key: _settled(key, entry, path.parent) for key, entry in entries.items()}
     return {key: entry for key, entry in settled.items() if entry is not None}
 
 
@@ -55,7 +56,7 @@ def write_recorded(path: Path, content: bytes, entry: Mapping[str, Any]) -> None
     Args:
         path: The checkpoint. Its folder is made if it is not there.
         content: Its bytes.
-        entry: What the manifest tells of it, as JSON values, ``sha256`` included.
+        entry: What the manifest records of it, as JSON values, ``sha256`` included.
 
     Raises:
         ValueError: The folder's manifest is damaged. Nothing was written.
@@ -65,11 +66,12 @@ def write_recorded(path: Path, content: bytes, entry: Mapping[str, Any]) -> None
     with FileLock(path.parent / LOCK, timeout=60):  # another process may be saving its own model
         for written in (path, path.with_name(MANIFEST)):
             remove_leftovers(written)
-        before, key = read_manifest(path.parent), name_of(path)
-        pending = {"file": path.name, "replaces": before.get(key)}
-        _write(path.parent, before | {key: entry | pending})
+        before = read_manifest(path.parent)
+        key = entry_of(path, before) or _free_name(path, before)
+        entry = {**entry, "file": path.name}
+        _write(path.parent, before | {key: entry | {"replaces": before.get(key)}})
         write_atomically(path, lambda file: file.write(content))
-        _write(path.parent, before | {key: entry})
+        _write(path.parent, before | {key: _without_file(key, entry)})
 
 
 def checksums(names: Iterable[str]) -> dict[str, str]:
@@ -89,7 +91,7 @@ def checksums(names: Iterable[str]) -> dict[str, str]:
 
 
 def amend(entries: Mapping[str, Mapping[str, Any]]) -> None:
-    """Tell more of the course's checkpoints, such as their scores on other slices.
+    """Add to the records of the course's checkpoints, such as their scores on other slices.
 
     Args:
         entries: Name -> what to add, as JSON values, and the ``sha256`` of the checkpoint that it
@@ -110,9 +112,27 @@ def amend(entries: Mapping[str, Mapping[str, Any]]) -> None:
         _write(weights_dir(), recorded | more)
 
 
-def name_of(path: Path) -> str:
-    """Return a checkpoint's name in the manifest: ``UNet`` for ``UNet.pth``."""
-    return path.name.removesuffix(".pth")
+def entry_of(path: Path, entries: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Return the name of a checkpoint's entry, ``UNet`` for ``UNet.pth``; None if it has none.
+
+    An entry is that of ``<name>.pth`` unless its ``file`` says otherwise, so that no two files
+    share one: not ``lr0.01`` and ``lr0.01.pth`` either.
+    """
+    files = {entry.get("file", f"{name}.pth"): name for name, entry in entries.items()}
+    return files.get(path.name)
+
+
+def _free_name(path: Path, entries: Mapping[str, Any]) -> str:
+    """Return a name for the entry of a checkpoint that has none yet."""
+    name = path.name.removesuffix(".pth")
+    while name in entries:  # that of a file which differs by its ending
+        name = path.name if name != path.name else f"./{name}"
+    return name
+
+
+def _without_file(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry without ``file`` where the name says it."""
+    return {k: v for k, v in entry.items() if k != "file" or v != f"{name}.pth"}
 
 
 def remedy(path: Path) -> str:
@@ -121,7 +141,7 @@ def remedy(path: Path) -> str:
         if path.parent.is_dir() and path.parent.samefile(weights_dir()):
             if path.name == MANIFEST:
                 return f"Restore it with `git checkout -- weights/{MANIFEST}`."
-            if path.stem in NAMES:
+            if path.name in COURSE_FILES:
                 return (
                     f"Restore it with `git checkout -- weights/{path.name}` (all of them and "
                     "their manifest: `git checkout -- weights`), or train it with "
@@ -129,7 +149,7 @@ def remedy(path: Path) -> str:
                 )
     if path.name == MANIFEST:
         return "Delete it, or keep checkpoints in a folder of their own: they load without it."
-    if path.stem in NAMES:
+    if path.name in COURSE_FILES:
         return (
             "Copy it again from where it came, or train it with "
             f"`python -m ippy train {path.stem} --output {shlex.quote(str(path.parent))}`."
@@ -141,22 +161,21 @@ def remedy(path: Path) -> str:
 
 
 def _is_entry(entry: object) -> bool:
-    if not isinstance(entry, dict):
+    if not isinstance(entry, dict) or not isinstance(entry.get("file", ""), str):
         return False
-    settled = "replaces" not in entry
-    return settled or (
-        isinstance(entry.get("file"), str) and isinstance(entry["replaces"], dict | None)
+    return "replaces" not in entry or (
+        "file" in entry and isinstance(entry["replaces"], dict | None)
     )
 
 
-def _settled(entry: dict[str, Any], folder: Path) -> dict[str, Any] | None:
+def _settled(name: str, entry: dict[str, Any], folder: Path) -> dict[str, Any] | None:
     """Return the entry of the file that is there, where a save stopped between two renames."""
     if "replaces" not in entry:
         return entry
     path = folder / entry["file"]
-    new = path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == entry.get("sha256")
-    if new:
-        return {key: value for key, value in entry.items() if key not in ("file", "replaces")}
+    if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == entry.get("sha256"):
+        settled = {key: value for key, value in entry.items() if key != "replaces"}
+        return _without_file(name, settled)
     return entry["replaces"]
 
 

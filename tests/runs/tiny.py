@@ -1,7 +1,7 @@
 """A training run of a fraction of a second, in float32, for tests that stop it or share it out.
 
 Started as a program it trains to the target that its first argument names, and goes on from the
-state beside it: ``python tests/runs/tiny.py TARGET``.
+state beside it, which it saves after each step: ``python tests/runs/tiny.py TARGET``.
 """
 
 import os
@@ -14,10 +14,10 @@ from tqdm import tqdm
 
 from ippy.operators import Blurring
 from ippy.problems import InverseProblem
-from ippy.train import Recipe, fit
+from ippy.train import Recipe, fit, supervisor
 
 os.environ["ACCELERATE_MIXED_PRECISION"] = "no"
-RECIPE = Recipe(steps=60, batch_size=4, crop=16, lr=3e-3)  # an epoch is 3 steps
+RECIPE = Recipe(steps=60, batch_size=4, crop=16, lr=3e-3)
 
 
 def parts():
@@ -56,4 +56,5 @@ def train(target, **options):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     tqdm.set_lock(threading.RLock())  # its own leaves a semaphore behind where a process is killed
+    supervisor.SAVE_EVERY = 0.0
     train(globals().get("TARGET") or sys.argv[1], resume=True)

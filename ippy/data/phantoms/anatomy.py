@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from ippy.data.phantoms.abdomen import paint_abdomen
 from ippy.data.phantoms.canvas import SIZE, blob, coverage, paint, texture, walk
 from ippy.data.phantoms.frame import Frame
 from ippy.data.phantoms.lungs import paint_lungs
-from ippy.data.phantoms.organs import paint_abdomen, paint_mediastinum
+from ippy.data.phantoms.mediastinum import paint_mediastinum
 from ippy.data.phantoms.patient import Patient
-from ippy.data.phantoms.skeleton import paint_chest_wall, paint_spine
+from ippy.data.phantoms.section import Section
+from ippy.data.phantoms.skeleton import paint_chest_wall
+from ippy.data.phantoms.spine import paint_spine
 
 
 def draw_slice(
@@ -38,14 +41,14 @@ def draw_slice(
     muscle = levels.muscle + 0.004 * texture(rng, 12) + 0.003 * grain
     paint(image, frame.outline(frame.wall), muscle, soft=rng.uniform(0.4, 1.2))
     inside = coverage(frame.outline(frame.cage), soft=0.4)
-    air_share = inside * (z < 0.86)
+    section = Section(image, inside * (z < 0.86), inside, frame, rng)
     image += inside * (fat - 0.004 + 0.006 * texture(rng, 5) - image)
-    paint_abdomen(image, air_share, inside, frame, rng)
-    paint_mediastinum(image, air_share, frame, rng)
-    lung = paint_lungs(air_share, frame, rng)
-    image += air_share * (lung - image)
-    paint_chest_wall(image, air_share, frame, rng)
-    paint_spine(image, air_share, frame, rng)
+    paint_abdomen(section)
+    paint_mediastinum(section)
+    lung = paint_lungs(section.air_share, frame, rng)
+    image += section.air_share * (lung - image)
+    paint_chest_wall(section)
+    paint_spine(section)
     if patient.arms:
         _paint_arms(image, frame)
     return image, body

@@ -82,6 +82,14 @@ def paint(
     image[box] += cover * (level - image[box])
 
 
+def varied_edge(points: np.ndarray, rng: np.random.Generator, widest: float) -> np.ndarray:
+    """Return the coverage of a shape whose edge is sharp here and up to ``widest`` pixels there."""
+    sharp = coverage(points, soft=0.3)
+    soft = coverage(points, soft=rng.uniform(0.4, 1.0) * widest)
+    mix = np.clip(0.5 + 0.7 * texture(rng, 40), 0, 1) ** 1.5
+    return sharp + mix * (soft - sharp)
+
+
 class Layer:
     """Many small lines and dots drawn together, at a fraction of the cost of one by one."""
 

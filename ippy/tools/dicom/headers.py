@@ -24,11 +24,11 @@ DETECTOR_ROWS = 0x70291010
 MAX_SIDE = 4096  # no CT is larger; a damaged number could ask for all the memory there is
 TAGS = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber",
-    "SeriesDescription", "PatientID", "PatientName", "Modality", "ImageType", "InstanceNumber",
-    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
-    "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns",
-    "RescaleSlope", "RescaleIntercept", "RescaleType", "BurnedInAnnotation",
-    DETECTOR_ROWS,
+    "SeriesDescription", "PatientID", "PatientName", "PatientSex", "PatientBirthDate", "Modality",
+    "ImageType", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient",
+    "PixelSpacing", "SliceThickness", "SamplesPerPixel", "PhotometricInterpretation",
+    "NumberOfFrames", "Rows", "Columns", "BitsStored", "PixelRepresentation", "RescaleSlope",
+    "RescaleIntercept", "RescaleType", "BurnedInAnnotation", DETECTOR_ROWS,
 ]  # fmt: skip
 
 
@@ -37,13 +37,23 @@ class LeftOutError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Person:
+    """What a header says of the patient; each is empty if it is not given."""
+
+    id: str
+    name: str
+    sex: str
+    birth_date: str
+
+
+@dataclass(frozen=True, slots=True)
 class Slice:
     """What the header of one CT slice says. Names and identifiers stay in memory.
 
     Attributes:
         path: The file.
-        identity: What tells the patient, the strongest first: slices that share any of these are
-            of one patient.
+        person: The patient.
+        study: StudyInstanceUID, empty if not given.
         instance: SOPInstanceUID, the slice's own identifier.
         series: SeriesInstanceUID.
         series_number: Number of the series in its study, if given.
@@ -58,7 +68,8 @@ class Slice:
     """
 
     path: Path
-    identity: tuple[tuple[int, str], ...]
+    person: Person
+    study: str
     instance: str
     series: str
     series_number: int | None
@@ -139,11 +150,9 @@ def _slice(path: Path, header: Dataset) -> Slice:
         warnings.simplefilter("ignore")
         _check_kind(header)
         instance, series = _text(header, "SOPInstanceUID"), _text(header, "SeriesInstanceUID")
-        slope = _floats(header, "RescaleSlope", 1)
         if not instance or not series:
             raise LeftOutError("no SOPInstanceUID or no SeriesInstanceUID")
-        if slope in (None, (0.0,)) or _floats(header, "RescaleIntercept", 1) is None:
-            raise LeftOutError("no rescale slope and intercept, so no Hounsfield units")
+        _check_values(header)
         number = _integer(header, "InstanceNumber")
         position = _floats(header, "ImagePositionPatient", 3)
         orientation = _orientation(header)
@@ -152,7 +161,13 @@ def _slice(path: Path, header: Dataset) -> Slice:
         thickness = _floats(header, "SliceThickness", 1)
         return Slice(
             path=path,
-            identity=_identity(header, series),
+            person=Person(
+                id=_text(header, "PatientID"),
+                name=_text(header, "PatientName").lower(),
+                sex=_text(header, "PatientSex").upper(),
+                birth_date=_text(header, "PatientBirthDate"),
+            ),
+            study=_text(header, "StudyInstanceUID"),
             instance=instance,
             series=series,
             series_number=_integer(header, "SeriesNumber"),
@@ -198,12 +213,19 @@ def _check_kind(header: Dataset) -> None:
         raise LeftOutError("values that are not Hounsfield units")
 
 
-def _identity(header: Dataset, series: str) -> tuple[tuple[int, str], ...]:
-    """Return what tells the patient; the name only where there is no patient ID."""
-    patient, name = _text(header, "PatientID"), _text(header, "PatientName").lower()
-    known = [(0, patient)] if patient else [(1, name)] if name else []
-    study = _text(header, "StudyInstanceUID")
-    return (*known, *([(2, study)] if study else []), (3, series))
+def _check_values(header: Dataset) -> None:
+    """Raise ``LeftOutError`` unless the stored values can be turned into Hounsfield units."""
+    slope, intercept = _floats(header, "RescaleSlope", 1), _floats(header, "RescaleIntercept", 1)
+    if slope in (None, (0.0,)) or intercept is None:
+        raise LeftOutError("no rescale slope and intercept, so no Hounsfield units")
+    bits, signed = _integer(header, "BitsStored"), _integer(header, "PixelRepresentation")
+    if not bits or signed not in (0, 1):
+        raise LeftOutError("no number of stored bits or no pixel representation")
+    span = 1 << bits
+    ends = ((-span // 2, span // 2 - 1), (0, span - 1))[1 - signed]
+    low, high = sorted(slope[0] * end + intercept[0] for end in ends)
+    if low >= 0 or high <= 0:  # water is 0; a tool that loses the intercept leaves air at 0 or 24
+        raise LeftOutError("a rescale slope and intercept that leave no room for air or for tissue")
 
 
 def _orientation(header: Dataset) -> tuple[float, ...] | None:

@@ -16,6 +16,7 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
+from ippy.base.checks import check_choice
 from ippy.base.files import write_atomically
 from ippy.data.generation import MANIFEST as GENERATED
 from ippy.tools.dicom.headers import LeftOutError, Slice, files_below, scan
@@ -28,13 +29,14 @@ from ippy.tools.dicom.manifest import (
     record,
     write_manifest,
 )
+from ippy.tools.dicom.people import SPLITS
 from ippy.tools.dicom.pixels import grey_levels, hounsfield
 from ippy.tools.dicom.plan import Patient, plan
 
 SEED = 2024
 WINDOW = (300.0, 2600.0)  # -1000 to 1600 HU: air is black, soft tissue 0.40, compact bone white
 TEST_FRACTION = 0.2
-VERSION = 1  # of what an import makes from the same files
+VERSION = 2  # of what an import makes from the same files
 
 
 def import_dicom(
@@ -45,6 +47,7 @@ def import_dicom(
     test_fraction: float = TEST_FRACTION,
     seed: int = SEED,
     series: str = "",
+    split_by: str = "patient",
     report: Path | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
@@ -64,6 +67,10 @@ def import_dicom(
         test_fraction: Part of the patients that goes to ``test/``, in [0, 1].
         seed: Seed of the split.
         series: Take only series whose description contains this, upper or lower case.
+        split_by: What tells patients apart. "patient": images that share a patient ID, a study or
+            a series are of one. "study": each study is a patient, where an anonymiser gave all
+            of them one ID. "folder": each folder in the source is one, where the identifiers say
+            nothing at all.
         report: Write here what became of each file, as CSV with the paths in the source. These
             may hold names, so it must lie outside ``target``.
         progress: Show bars.
@@ -80,6 +87,7 @@ def import_dicom(
     source, target = Path(source), Path(target)
     report = None if report is None else Path(report)
     _check(source, target, window, test_fraction, report)
+    check_choice("split_by", split_by, SPLITS)
     old = read_manifest(target)
     files = files_below(source)
     settings = {
@@ -87,12 +95,20 @@ def import_dicom(
         "window_hu": {"centre": window[0], "width": window[1]},
         "seed": seed,
         "test_fraction": test_fraction,
+        "split_by": split_by,
     }
     state = files_state(files, [settings, series])
     if old.get("complete") and old["source"] == state and report is None and is_whole(target, old):
         return old
     slices, left_out = scan(files, progress=progress)
-    patients, not_chosen = plan(slices, seed=seed, test_fraction=test_fraction, series=series)
+    patients, not_chosen = plan(
+        slices,
+        seed=seed,
+        test_fraction=test_fraction,
+        series=series,
+        split_by=split_by,
+        source=source,
+    )
     left_out |= not_chosen
     jobs = list(_jobs(patients))
     if not jobs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,10 @@ from ippy.tools.dicom.headers import Slice
 from ippy.tools.dicom.plan import Patient
 
 MANIFEST = "import.json"
+ORDERS = {
+    "instance number": "Ordered by instance number, for want of positions",
+    "none": "In no certain order, for want of positions and of instance numbers",
+}
 
 
 def read_manifest(target: Path) -> dict[str, Any]:
@@ -46,8 +51,11 @@ def files_state(files: list[Path], settings: list[Any]) -> str:
 
 
 def plan_state(jobs: list[tuple[str, Slice]], settings: dict[str, Any]) -> str:
-    """Return what changes with any slice or its place; it tells nothing without the headers."""
-    plan = [(name, one.identity, one.series, one.instance) for name, one in jobs]
+    """Return what changes with any slice or its place; it says nothing without the headers."""
+    plan = [
+        (name, one.person.id, one.study, one.series, one.instance, one.position, one.number)
+        for name, one in jobs
+    ]
     window = settings["version"], settings["window_hu"]
     return hashlib.sha256(json.dumps([window, plan]).encode()).hexdigest()
 
@@ -71,6 +79,7 @@ def record(patient: Patient, origins: dict[str, str]) -> dict[str, Any]:
         "rows_columns": list(first.shape),
         "spacing_mm": first.spacing and list(first.spacing),
         "thickness_mm": first.thickness,
+        "doubts": patient.doubts,
         "other_series": [
             {"slices": len(other.slices), "thickness_mm": other.slices[0].thickness}
             for other in patient.others
@@ -100,14 +109,34 @@ def summary(manifest: dict[str, Any], target: Path) -> str:
             "There is one patient only, so all slices are for training: slices of one body on both "
             "sides would make the test too easy. With --test-fraction 1 all are for testing."
         )
-    if numbered := [name for name, p in patients.items() if p["order"] != "position"]:
-        lines.append(f"Ordered by instance number, for want of positions: {', '.join(numbered)}")
+    for order, words in ORDERS.items():
+        if names := [name for name, p in patients.items() if p["order"] == order]:
+            lines.append(f"{words}: {', '.join(names)}")
+    lines += _doubts(manifest)
     if left_out := manifest["left_out"]:
         lines.append(
             f"Left out {_many(sum(left_out.values()), 'file')} (--report FILE says which):"
         )
         lines += [f"{count:7d}  {reason}" for reason, count in left_out.items()]
     return "\n".join(lines)
+
+
+def _doubts(manifest: dict[str, Any]) -> list[str]:
+    """Return what makes it doubtful that each patient is one person, and what to do."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name, patient in manifest["patients"].items():
+        if patient["doubts"]:
+            alike["; ".join(patient["doubts"])].append(name)
+    if not alike:
+        return []
+    lines = [f"  {', '.join(names)}: {why}" for why, names in alike.items()]
+    return [
+        "Look whether each of these is one person, and all of one:",
+        *lines,
+        f"  They were told apart by {manifest['split_by']}. If that is wrong, import into another "
+        "folder with --split-by study, or with --split-by folder where each person has a folder "
+        "in the source; slices of one body must not be on both sides.",
+    ]
 
 
 def _many(count: int, name: str) -> str:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ippy.tools.dicom.bits import stored_values
 from ippy.tools.dicom.headers import LeftOutError
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 AIR = -1000.0  # HU
+HIGHEST = 32000.0  # HU; metal reaches 30000 in the scanners that tell it from bone
 WHITE = 65535
 
 
@@ -27,10 +29,10 @@ def hounsfield(content: bytes) -> np.ndarray:
         content: The file's bytes.
 
     Raises:
-        LeftOutError: The pixels cannot be decoded.
+        LeftOutError: The pixels cannot be decoded, or are not what the header says.
     """
     from pydicom import dcmread
-    from pydicom.pixels import get_decoder, pixel_array
+    from pydicom.pixels import get_decoder
 
     try:
         with warnings.catch_warnings():
@@ -39,10 +41,11 @@ def hounsfield(content: bytes) -> np.ndarray:
             _name_the_encoding(dataset)
             if not get_decoder(dataset.file_meta.TransferSyntaxUID).is_available:
                 raise NotImplementedError
-            stored = pixel_array(dataset)
-            padding = _padding(dataset, stored)
+            stored, padding = stored_values(dataset)
             slope, intercept = float(dataset.RescaleSlope), float(dataset.RescaleIntercept)
             shape = dataset.Rows, dataset.Columns
+    except LeftOutError:
+        raise
     except NotImplementedError as error:
         raise LeftOutError("a compression without a decoder here") from error
     except Exception as error:  # a damaged file makes a decoder raise anything
@@ -51,6 +54,8 @@ def hounsfield(content: bytes) -> np.ndarray:
         raise LeftOutError("pixels that cannot be decoded")
     values = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
     values[padding] = AIR
+    if values.max() > HIGHEST:
+        raise LeftOutError(f"values above {HIGHEST:.0f} HU: their sign or their padding is wrong")
     return values
 
 
@@ -76,14 +81,3 @@ def _name_the_encoding(dataset: Dataset) -> None:
         implicit, little = dataset.original_encoding
         plain = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else plain
-
-
-def _padding(dataset: Dataset, stored: np.ndarray) -> np.ndarray:
-    """Return where the stored values are padding, as bool (rows, columns)."""
-    first = dataset.get("PixelPaddingValue")
-    if first is None:
-        return np.zeros(stored.shape, bool)
-    last = dataset.get("PixelPaddingRangeLimit")
-    # Some writers give -2000 as 63536: both are the same sixteen bits.
-    ends = np.array([first, first if last is None else last]).astype(stored.dtype)
-    return (stored >= ends.min()) & (stored <= ends.max())

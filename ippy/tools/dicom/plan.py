@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ippy.tools.dicom.headers import Slice
+from ippy.tools.dicom.people import doubts, group
 
 AXIAL = 0.7  # cosine between the slice normal and the body's axis: a tilt of up to 45 degrees
 OTHER_SERIES = "another series of the patient has more slices"
@@ -22,7 +23,7 @@ class Series:
 
     Attributes:
         slices: From head to feet, where the positions are known.
-        order: "position" or "instance number".
+        order: "position", "instance number", or "none" where neither tells.
     """
 
     slices: list[Slice]
@@ -32,7 +33,7 @@ class Series:
     def rank(self) -> tuple[int, int, float, str]:
         """Sort key, the best series first: places, slices, then what makes it definite."""
         # Places before slices: a perfusion or timing series repeats the same few.
-        places = len({_depth(s) for s in self.slices} if self.order == "position" else self.slices)
+        places = len({_depth(s) for s in self.slices} if _placed(self.slices) else self.slices)
         first = self.slices[0]
         number = float("inf") if first.series_number is None else first.series_number
         return -places, -len(self.slices), number, first.series
@@ -47,16 +48,24 @@ class Patient:
         split: "train" or "test".
         series: The series that is imported.
         others: The series that are not.
+        doubts: What speaks against their being one person and one series, as fixed phrases.
     """
 
     name: str
     split: str
     series: Series
     others: list[Series]
+    doubts: list[str]
 
 
 def plan(
-    slices: list[Slice], *, seed: int, test_fraction: float, series: str
+    slices: list[Slice],
+    *,
+    seed: int,
+    test_fraction: float,
+    series: str,
+    split_by: str,
+    source: Path,
 ) -> tuple[list[Patient], dict[Path, str]]:
     """Choose one series a patient and split the patients.
 
@@ -69,15 +78,18 @@ def plan(
         test_fraction: Part of the patients that is for the test, in [0, 1]. Of two patients and
             more, one at least is on either side, unless it is 0 or 1; a single one is for training.
         series: Only series whose description contains this; empty for any.
+        split_by: What tells patients apart: "patient", "study" or "folder".
+        source: The folder that was searched.
 
     Returns:
         The patients, and why each other slice is left out.
     """
     left_out: dict[Path, str] = {}
     chosen: dict[str, list[Series]] = {}
-    for key, series_of in _patients(_once(slices, left_out)).items():
+    found = group(_once(slices, left_out), split_by, source)
+    for key, of_one in found.items():
         usable = []
-        for one in series_of:
+        for one in _series(of_one):
             if any(series.lower() in s.description for s in one):
                 usable += _arrange(one, left_out)
             else:
@@ -92,10 +104,22 @@ def plan(
         count = min(max(count, 1), len(chosen) - 1)
     test = set(sorted(chosen, key=lambda key: _hash(f"{seed} {key}"))[: max(count, 0)])
     patients = [
-        Patient(name, "test" if key in test else "train", chosen[key][0], chosen[key][1:])
+        Patient(
+            name,
+            "test" if key in test else "train",
+            chosen[key][0],
+            chosen[key][1:],
+            doubts(found[key], split_by) + _crowded(chosen[key][0]),
+        )
         for key, name in names.items()
     ]
     return patients, left_out
+
+
+def _crowded(series: Series) -> list[str]:
+    """Say if two series under one identifier may have become one."""
+    crowded = series.order == "position" and -series.rank[0] < len(series.slices)
+    return ["several images at one position"] if crowded else []
 
 
 def _hash(text: str) -> str:
@@ -103,36 +127,49 @@ def _hash(text: str) -> str:
 
 
 def _once(slices: Iterable[Slice], left_out: dict[Path, str]) -> list[Slice]:
-    """Return the first of all slices with the same identifier."""
-    first: dict[str, Slice] = {}
-    for one in slices:
-        if first.setdefault(one.instance, one) is not one:
-            left_out[one.path] = "a duplicate of another file"
-    return list(first.values())
+    """Return the first of all slices with the same identifier.
 
-
-def _patients(slices: list[Slice]) -> dict[str, list[list[Slice]]]:
-    """Return the series of each patient: slices that share an ID, a study or a series are of one.
-
-    Better one patient too few than the same body on both sides of the split.
+    Where slices of several places share it, an anonymiser gave it to all: it says nothing, and a
+    duplicate is what lies beside another slice of the same place.
     """
-    parent: dict[tuple[int, str], tuple[int, str]] = {}
+    kept = []
+    for alike in _split(slices, lambda s: (s.instance,)):
+        several = len({(s.position, s.number) for s in alike}) > 1
+        for same in _split(alike, _place if several else lambda s: ()):
+            kept.append(same[0])
+            left_out |= {s.path: "a duplicate of another file" for s in same[1:]}
+    return sorted(kept, key=lambda s: s.path)
 
-    def root(node: tuple[int, str]) -> tuple[int, str]:
-        while (above := parent.setdefault(node, node)) != node:
-            node = above
-        return node
 
+def _place(one: Slice) -> tuple:
+    series = one.person, one.study, one.series, one.series_number, one.description
+    return one.path.parent, series, one.position, one.number
+
+
+def _series(slices: list[Slice]) -> list[list[Slice]]:
+    """Return the series of a patient.
+
+    Some anonymisers give all series one identifier, others each image one of its own: the series'
+    number and description then tell what belongs together.
+    """
+    found = []
+    several = len({s.person.id for s in slices} - {""}) > 1
+    for key in (
+        lambda s: (several and s.person.id, s.study, s.series, s.series_number, s.description),
+        lambda s: (s.series, s.series_number, s.description),
+        lambda s: (s.series_number, s.description),
+    ):
+        groups = _split(slices, key)
+        found += [group for group in groups if len(group) > 1]
+        slices = [group[0] for group in groups if len(group) == 1]
+    return found + [[one] for one in slices]
+
+
+def _split(slices: Iterable[Slice], key: Callable[[Slice], tuple]) -> list[list[Slice]]:
+    found: dict[tuple, list[Slice]] = defaultdict(list)
     for one in slices:
-        for node in one.identity:
-            # The least becomes the root, so that a patient is known by the ID if there is one.
-            low, high = sorted((root(one.identity[0]), root(node)))
-            parent[high] = low
-    found: dict[str, dict[str, list[Slice]]] = defaultdict(lambda: defaultdict(list))
-    for one in slices:
-        kind, value = root(one.identity[0])
-        found[f"{kind} {value}"][one.series].append(one)
-    return {key: list(series.values()) for key, series in found.items()}
+        found[key(one)].append(one)
+    return list(found.values())
 
 
 def _arrange(slices: list[Slice], left_out: dict[Path, str]) -> list[Series]:
@@ -141,14 +178,21 @@ def _arrange(slices: list[Slice], left_out: dict[Path, str]) -> list[Series]:
     if any(s.orientation and abs(_normal(s)[2]) < AXIAL for s in kept):
         left_out |= {s.path: "a series that is not axial" for s in kept}
         return []
-    if all(s.position and s.orientation for s in kept):
+    if _placed(kept):
         kept.sort(key=lambda s: (_depth(s), _number(s), s.instance))
-        return [Series(kept, "position")]
-    missing = "no instance number, in a series where some positions are missing"
-    left_out |= {s.path: missing for s in kept if s.number is None}
-    kept = [s for s in kept if s.number is not None]
-    kept.sort(key=lambda s: (s.number, s.instance))
-    return [Series(kept, "instance number")] if kept else []
+        if len(kept) == 1 or len({_depth(s) for s in kept}) > 1:
+            return [Series(kept, "position")]
+    else:
+        missing = "no instance number, in a series where some positions are missing"
+        left_out |= {s.path: missing for s in kept if s.number is None}
+        kept = [s for s in kept if s.number is not None]
+        kept.sort(key=lambda s: (s.number, s.instance))
+    numbered = len({s.number for s in kept}) == len(kept)
+    return [Series(kept, "instance number" if numbered else "none")] if kept else []
+
+
+def _placed(slices: list[Slice]) -> bool:
+    return all(s.position and s.orientation for s in slices)
 
 
 def _alike(slices: list[Slice], left_out: dict[Path, str]) -> list[Slice]:

@@ -1,0 +1,74 @@
+"""The door of ``fit``: what it was given is checked once, before anything is trained or written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from ippy.base.checks import check_batch, check_type, check_values
+from ippy.problems import InverseProblem
+from ippy.train.distributed import on_main
+from ippy.train.pairs import check_dataset
+from ippy.train.recipe import Recipe
+from ippy.train.resume import check_target
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+def check_arguments(
+    engine: Accelerator,
+    model: nn.Module,
+    dataset: Any,
+    problem: InverseProblem,
+    recipe: Recipe,
+    validation: Tensor | None,
+    save_to: str | Path | None,
+    resume: bool,
+    record: Callable[..., Mapping[str, Any]] | None,
+) -> None:
+    """Check the arguments of :func:`ippy.train.fit`, in one process for all.
+
+    Raises:
+        TypeError: One is of the wrong type.
+        ValueError: One can't be used, or not with the others; the folder of ``save_to`` may have
+            been made by then, and nothing else.
+    """
+    check_type("recipe", recipe, Recipe, "Recipe(steps=300)")
+    check_type("problem", problem, InverseProblem, "motion_deblurring()")
+
+    def check() -> None:
+        _check_model(model)
+        check_dataset(dataset, recipe.crop, getattr(model, "patch_size", 1))
+        _check_share(recipe.batch_size, engine.num_processes)
+        if validation is not None:
+            check_batch("validation", validation, 1, min_size=8)
+            check_values("validation", validation, span=2, wait=True)
+        if record is not None:
+            check_type("record", record, Callable, "lambda history: {'note': 'second try'}")
+        if save_to is not None:
+            check_target(save_to)
+        elif resume:
+            raise ValueError(
+                "resume goes on with the run whose state lies beside save_to; give save_to"
+            )
+
+    on_main(engine, check)
+
+
+def _check_model(model: Any) -> None:
+    check_type("model", model, nn.Module, "build('UNet')")
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise ValueError(f"model, a {type(model).__name__}, has no weights that can be trained")
+
+
+def _check_share(batch_size: int, processes: int) -> None:
+    if batch_size % processes:
+        raise ValueError(
+            f"{processes} processes can't share a batch of {batch_size} slices equally. "
+            "Start a number of processes that divides it, or choose a batch that is a multiple of "
+            f"{processes} (a Recipe's batch_size, or `python -m ippy train --batch-size`)."
+        )
