@@ -317,7 +317,7 @@ def check_match(name: str, x: Tensor, weight: Tensor) -> None:
     """Check that ``x`` is where a model's weights are and holds the same type of numbers.
 
     Raises:
-        TypeError: It holds another type; under autocast any will do.
+        TypeError: It holds another type; under autocast any will do but float64, which it leaves.
         ValueError: It is on another device.
     """
     if x.device != weight.device:
@@ -325,7 +325,8 @@ def check_match(name: str, x: Tensor, weight: Tensor) -> None:
             f"{name} is on {x.device}, the model's weights are on {weight.device}; move one of "
             f"them, e.g. {name}.to({str(weight.device)!r})"
         )
-    if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+    cast = torch.is_autocast_enabled(x.device.type) and torch.float64 not in (x.dtype, weight.dtype)
+    if x.dtype != weight.dtype and not cast:
         raise TypeError(
             f"{name} holds {x.dtype}, the model's weights {weight.dtype}; use {name}.to("
             f"{weight.dtype})"

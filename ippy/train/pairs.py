@@ -108,7 +108,7 @@ class TrainingPairs:
                 f"dataset[{index}] has shape {tuple(x.shape)} and dataset[0] {self.shape}; "
                 "expected one shape for all slices"
             )
-        return x
+        return x.to(torch.float32)  # what the models take
 
     def _index(self, number: int) -> int:
         """Return which slice a pair is made of."""
