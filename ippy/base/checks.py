@@ -213,7 +213,10 @@ def check_values(
         ValueError: They are not.
     """
     in_a_step = x.device.type != "cpu" and torch.is_grad_enabled()
-    low, high = (0, 0) if in_a_step and not wait else _extremes(x)
+    found = None if in_a_step and not wait else extremes(x)
+    if found is None:
+        return
+    low, high = found
     least = max(least, -most)
     if not (least <= low and high <= most):
         what = "NaN" if math.isnan(low) else f"values from {low:.3g} to {high:.3g}"
@@ -244,19 +247,19 @@ def check_slice(name: str, x: Any, *, wait: bool = False) -> None:
     check_values(name, x, span=2, wait=wait)
 
 
-def _extremes(x: Tensor) -> tuple[float, float]:
+def extremes(x: Tensor) -> tuple[float, float] | None:
     """Return the smallest and the largest entry of ``x``, both NaN if one is.
 
-    Both are 0 where ``x`` has no values to look at, or the look would become a part of a program.
+    None where ``x`` has no values to look at, or the look would become a part of a program.
     """
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or x.is_meta or x.numel() == 0:
-        return 0.0, 0.0
+        return None
     x = x.detach()
     low, high = (torch.view_as_real(x) if x.is_complex() else x).aminmax()
     try:
         return float(low), float(high)
     except RuntimeError:  # inside a transform, such as vmap
-        return 0.0, 0.0
+        return None
 
 
 def check_pair(
