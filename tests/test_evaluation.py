@@ -17,7 +17,7 @@ from ippy.data import MayoDataset
 from ippy.models import NAMES, build
 from ippy.problems import motion_deblurring
 from ippy.quality import evaluate, measure_one_by_one, summarise
-from ippy.quality.evaluation import MEASUREMENT, PUBLISHED
+from ippy.quality.evaluation import MEASUREMENT
 from ippy.train import Recipe
 from ippy.train.course import train_model
 from ippy.weights import manifest
@@ -112,11 +112,6 @@ def test_slices_are_held_one_at_a_time(slices):
     table = evaluate({"a": Watching(), "b": Watching()}, Slices(), motion_deblurring())
     assert len(held) == 12 and len(most) == 24 and max(most) <= 2
     assert list(table["image"]) == 3 * [*range(12)]
-
-
-def test_published_table_has_the_seven_models():
-    assert tuple(PUBLISHED.index) == NAMES
-    assert PUBLISHED["psnr"].idxmax() == "UNet"
 
 
 def test_bad_requests_are_explained(slices):

@@ -24,6 +24,7 @@ from numbers import Integral, Real
 from os import PathLike
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -74,6 +75,7 @@ def check_integer(name: str, value: Any, *, least: int = 0, most: int = 2**63 - 
         TypeError: It is of another type; 9.0 and True are.
         ValueError: It is out of range.
     """
+    value = _plain(value)
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise TypeError(f"{name} is {_typed(value)}; expected a whole number, an int")
     if not least <= value <= most:
@@ -116,11 +118,10 @@ def check_number(name: str, value: Any, *, least: float, most: float) -> float:
     """Return ``value``, a real number from ``least`` to ``most``, as a float.
 
     Raises:
-        TypeError: It is of another type; a tensor with one entry is a number, True is not.
+        TypeError: It is of another type; a tensor without axes is a number, True is not.
         ValueError: It is NaN or out of range.
     """
-    if isinstance(value, Tensor) and value.ndim == 0 and value.device.type != "meta":
-        value = value.item()
+    value = _plain(value)
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{name} is {_typed(value)}; expected a number")
     if not least <= value <= most:
@@ -128,15 +129,17 @@ def check_number(name: str, value: Any, *, least: float, most: float) -> float:
     return float(value)
 
 
-def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
-    """Check that ``value`` is one of ``choices``, all of one type.
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> Any:
+    """Return ``value``, one of ``choices``, which are all of one type; NumPy's types count too.
 
     Raises:
         ValueError: It is not.
     """
-    if type(value) is not type(choices[0]) or value not in choices:
+    plain = _plain(value)
+    if type(plain) is not type(choices[0]) or plain not in choices:
         listed = ", ".join(map(repr, choices))
         raise ValueError(f"{name} is {_shown(value)}; expected one of {listed}")
+    return plain
 
 
 def check_generator(generator: Any) -> None:
@@ -210,7 +213,10 @@ def check_values(
         ValueError: They are not.
     """
     in_a_step = x.device.type != "cpu" and torch.is_grad_enabled()
-    low, high = (0, 0) if in_a_step and not wait else _extremes(x)
+    found = None if in_a_step and not wait else extremes(x)
+    if found is None:
+        return
+    low, high = found
     least = max(least, -most)
     if not (least <= low and high <= most):
         what = "NaN" if math.isnan(low) else f"values from {low:.3g} to {high:.3g}"
@@ -223,19 +229,37 @@ def check_values(
         )
 
 
-def _extremes(x: Tensor) -> tuple[float, float]:
+def check_slice(name: str, x: Any, *, wait: bool = False) -> None:
+    """Check one slice of a data set.
+
+    Args:
+        name: What the caller calls it, such as ``"dataset[3]"``.
+        x: What the data set returned.
+        wait: As for :func:`check_values`.
+
+    Raises:
+        TypeError: It is not a tensor of floating-point numbers.
+        ValueError: It is not (1, H, W), or holds NaN or values that are off the scale of [0, 1].
+    """
+    check_tensor(name, x, axes=(3,), expected="(1, H, W)")
+    if len(x) != 1:
+        raise ValueError(f"{name} has shape {tuple(x.shape)}; expected (1, H, W)")
+    check_values(name, x, span=2, wait=wait)
+
+
+def extremes(x: Tensor) -> tuple[float, float] | None:
     """Return the smallest and the largest entry of ``x``, both NaN if one is.
 
-    Both are 0 where ``x`` has no values to look at, or the look would become a part of a program.
+    None where ``x`` has no values to look at, or the look would become a part of a program.
     """
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or x.is_meta or x.numel() == 0:
-        return 0.0, 0.0
+        return None
     x = x.detach()
     low, high = (torch.view_as_real(x) if x.is_complex() else x).aminmax()
     try:
         return float(low), float(high)
     except RuntimeError:  # inside a transform, such as vmap
-        return 0.0, 0.0
+        return None
 
 
 def check_pair(
@@ -287,7 +311,7 @@ def check_match(name: str, x: Tensor, weight: Tensor) -> None:
     """Check that ``x`` is where a model's weights are and holds the same type of numbers.
 
     Raises:
-        TypeError: It holds another type; under autocast any will do.
+        TypeError: It holds another type; under autocast any will do but float64, which it leaves.
         ValueError: It is on another device.
     """
     if x.device != weight.device:
@@ -295,7 +319,8 @@ def check_match(name: str, x: Tensor, weight: Tensor) -> None:
             f"{name} is on {x.device}, the model's weights are on {weight.device}; move one of "
             f"them, e.g. {name}.to({str(weight.device)!r})"
         )
-    if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+    cast = torch.is_autocast_enabled(x.device.type) and torch.float64 not in (x.dtype, weight.dtype)
+    if x.dtype != weight.dtype and not cast:
         raise TypeError(
             f"{name} holds {x.dtype}, the model's weights {weight.dtype}; use {name}.to("
             f"{weight.dtype})"
@@ -310,6 +335,15 @@ def _check_size(name: str, x: Tensor, min_size: int) -> None:
 
 def _article(noun: str) -> str:
     return f"an {noun}" if noun[0] in "AEIOUaeiou" else f"a {noun}"
+
+
+def _plain(value: Any) -> Any:
+    """Return the Python number or string in a scalar of NumPy or torch, and all else as it is."""
+    if isinstance(value, np.generic | np.ndarray) and value.ndim == 0:
+        return value.item()
+    if isinstance(value, Tensor) and value.ndim == 0 and not value.is_meta:
+        return value.item()
+    return value
 
 
 def _shown(value: Any) -> str:
