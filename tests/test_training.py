@@ -241,7 +241,11 @@ def test_a_recipe_takes_the_numbers_of_numpy_as_those_of_python():
         ({"model": nn.Identity()}, ValueError, "model, a Identity, has no weights"),
         ({"dataset": None}, TypeError, "dataset is None"),
         ({"dataset": iter([])}, TypeError, "dataset is a list_iterator"),
-        ({"dataset": [np.zeros((1, 48, 64))]}, TypeError, r"dataset\[0\] is .* expected a torch\.Tensor"),
+        (
+            {"dataset": [np.zeros((1, 48, 64))]},
+            TypeError,
+            r"dataset\[0\] is .* expected a torch\.Tensor",
+        ),
         ({"dataset": [torch.zeros(48, 64)]}, ValueError, r"dataset\[0\] has shape \(48, 64\)"),
         (
             {"dataset": [torch.zeros(3, 48, 64)]},
