@@ -64,7 +64,7 @@ def check_type(name: str, value: Any, cls: type | tuple[type, ...], example: str
     if not isinstance(value, cls):
         classes = cls if isinstance(cls, tuple) else (cls,)
         wanted = " or ".join(_article(SPOKEN.get(one, one.__name__)) for one in classes)
-        found = _article(type(value).__name__)
+        found = "None" if value is None else _article(type(value).__name__)
         raise TypeError(f"{name} is {found}; expected {wanted}, e.g. {example}")
 
 
