@@ -9,8 +9,7 @@ from torch import Tensor
 
 from ippy.models import LABELS
 from ippy.quality import metrics as measures
-
-_METRICS = {"mse": ("MSE", 6), "psnr": ("PSNR (dB)", 2), "ssim": ("SSIM", 4), "lpips": ("LPIPS", 4)}
+from ippy.quality.metrics import METRICS
 
 
 def score_table(
@@ -24,7 +23,7 @@ def score_table(
         metrics: Names of ``ippy.quality.metrics``.
     """
     rows = {
-        name: {_METRICS[m][0]: getattr(measures, m)(x_hat, x).mean().item() for m in metrics}
+        name: {METRICS[m].label: getattr(measures, m)(x_hat, x).mean().item() for m in metrics}
         for name, x_hat in images.items()
     }
     return pd.DataFrame.from_dict(rows, orient="index")
@@ -36,10 +35,10 @@ def formatted(table: pd.DataFrame) -> pd.DataFrame:
     Args:
         table: A column a metric, under its name or its label. A missing score becomes a dash.
     """
-    digits = {key: metric[1] for name, metric in _METRICS.items() for key in (name, metric[0])}
+    digits = {key: m.digits for name, m in METRICS.items() for key in (name, m.label)}
     text = {
         column: table[column].map(lambda v, d=digits[column]: "–" if v != v else f"{v:.{d}f}")
         for column in table
     }
-    labels = {name: label for name, (label, _) in _METRICS.items()}
+    labels = {name: metric.label for name, metric in METRICS.items()}
     return pd.DataFrame(text).rename(index=LABELS, columns=labels)
