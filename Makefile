@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SOLUTIONS ?= yes
+SAMPLE ?= 300
 
 # CPU=yes takes a torch without GPU parts. An environment stays of its kind: later calls need not say
 # it again, and CPU=no makes it anew with the registry's torch.
@@ -21,7 +22,7 @@ LAST_LINE := import pathlib; print("Open", pathlib.Path("_build/html/index.html"
 
 export PYTHONUTF8 := 1
 
-.PHONY: help book test data notebooks lint clean
+.PHONY: help book test data notebooks lint mutants clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +47,9 @@ notebooks: data  ## run all chapters again, write their outputs and how long the
 lint: $(READY)  ## check the style of code and notebooks, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-logo
+
+mutants: data  ## put faults into the package, one at a time: do the tests notice? SAMPLE=300 of them
+	$(BIN)/python benchmarks/mutants.py --sample $(SAMPLE)
 
 clean:  ## remove the built book and the caches; keep the environment, the slices and the weights
 	rm -rf _build .pytest_cache .ruff_cache .import_linter_cache weights/demo

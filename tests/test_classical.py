@@ -204,7 +204,7 @@ def test_what_cannot_be_is_refused(method: type) -> None:
         method(BLUR, -1)
     with pytest.raises(ValueError, match="weight is inf"):
         method(BLUR, float("inf"))
-    with pytest.raises(TypeError, match="operator is a NoneType; expected a Blurring"):
+    with pytest.raises(TypeError, match="operator is None; expected a Blurring"):
         method(None)
     with pytest.raises(ValueError, match=r"expected \(B, 1, H, W\)"):
         method(BLUR)(torch.zeros(64, 64))

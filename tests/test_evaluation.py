@@ -17,7 +17,7 @@ from ippy.data import MayoDataset
 from ippy.models import NAMES, build
 from ippy.problems import Tikhonov, motion_deblurring
 from ippy.quality import evaluate, measure_one_by_one, restore, summarise
-from ippy.quality.evaluation import MEASUREMENT, PUBLISHED
+from ippy.quality.evaluation import MEASUREMENT
 from ippy.quality.inference import in_evaluation_mode
 from ippy.train import Recipe
 from ippy.train.course import train_model
@@ -209,7 +209,7 @@ def test_numbers_and_names_of_numpy_are_taken(slices):
     ("arguments", "says"),
     [
         ({"images": np.zeros((2, 1, 64, 64))}, r"images is an? ndarray; .*torch\.from_numpy"),
-        ({"images": [np.zeros((1, 64, 64))]}, r"images\[0\] is .* of type ndarray; .*from_numpy"),
+        ({"images": [np.zeros((1, 64, 64))]}, r"images\[0\] is an? ndarray; .*from_numpy"),
         ({"images": "Mayo/test"}, "images is a str"),
         ({"images": [torch.zeros(1, 64, 64).byte()]}, r"images\[0\] holds torch\.uint8"),
         ({"metrics": "psnr"}, r"metrics is a str; expected a list, e\.g\. \['psnr'\]"),
@@ -298,11 +298,6 @@ def test_the_table_is_the_same_in_any_state(slices, state):
     with state():
         found = evaluate(models, slices, motion_deblurring(), first=1)
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
-
-
-def test_published_table_has_the_seven_models():
-    assert tuple(PUBLISHED.index) == NAMES
-    assert PUBLISHED["psnr"].idxmax() == "UNet"
 
 
 def test_bad_requests_are_explained(slices):

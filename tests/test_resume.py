@@ -510,7 +510,7 @@ def test_a_name_or_recipe_that_is_none_is_refused(tmp_path):
             ask("LossStudyCNN", folder=tmp_path)
         with pytest.raises(TypeError, match="recipe is a dict; expected a Recipe"):
             ask("CNN", recipe={}, folder=tmp_path)
-        with pytest.raises(TypeError, match=r"folder is a int; expected a str or pathlib\.Path"):
+        with pytest.raises(TypeError, match=r"folder is an int; expected a str or a pathlib\.Path"):
             ask("CNN", folder=3)
 
 

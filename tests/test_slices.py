@@ -273,7 +273,7 @@ def test_slices_beside_the_patients_are_pointed_out(tmp_path):
     [
         ({"data_shape": 0}, ValueError, "data_shape is 0"),
         ({"data_shape": True}, TypeError, "data_shape is True"),
-        ({"data_path": 7}, TypeError, r"data_path is a int; expected a str or pathlib\.Path"),
+        ({"data_path": 7}, TypeError, r"data_path is an int; expected a str or a pathlib\.Path"),
         ({"data_shape": 10**9}, ValueError, "data_shape is 1000000000"),
         ({"data_shape": 25.6}, TypeError, r"data_shape is 25\.6"),
         ({"cache_bytes": -1}, ValueError, "cache_bytes is -1"),

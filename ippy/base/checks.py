@@ -64,7 +64,7 @@ def check_type(name: str, value: Any, cls: type | tuple[type, ...], example: str
     if not isinstance(value, cls):
         classes = cls if isinstance(cls, tuple) else (cls,)
         wanted = " or ".join(_article(SPOKEN.get(one, one.__name__)) for one in classes)
-        found = _article(type(value).__name__)
+        found = "None" if value is None else _article(type(value).__name__)
         raise TypeError(f"{name} is {found}; expected {wanted}, e.g. {example}")
 
 
@@ -154,6 +154,7 @@ def check_tensor(
     *,
     axes: Sequence[int],
     expected: str,
+    sizes: Mapping[int, int] | None = None,
     dtypes: Sequence[torch.dtype] = REAL,
     empty: bool = False,
 ) -> None:
@@ -161,43 +162,39 @@ def check_tensor(
 
     Args:
         name: What the caller calls it.
-        x: What came.
+        x: The argument.
         axes: Allowed numbers of axes.
         expected: The allowed shapes in words, e.g. ``"(B, C, H, W)"``.
-        dtypes: Allowed types of its numbers.
+        sizes: The lengths of axes, where they are fixed.
+        dtypes: Allowed types of its numbers: some of real ones, or of integers.
         empty: It may have no entries.
 
     Raises:
         TypeError: It is no such tensor.
-        ValueError: It has another number of axes, or no entries.
+        ValueError: It has another shape, or no entries.
     """
     if torch.jit.is_tracing():
         return  # sizes belong to the trace, and a branch on one warns
-    if not isinstance(x, Tensor):
-        raise TypeError(
-            f"{name} is {_typed(x)}; expected a tensor {expected}, e.g. by torch.from_numpy"
-        )
+    check_type(name, x, Tensor, "torch.from_numpy(pixels)")
     if x.layout != torch.strided or x.is_nested:
         raise TypeError(f"{name} is not a dense tensor ({x.layout}); use {name}.to_dense()")
     if x.dtype not in dtypes:
-        whole = "integers, e.g. {name}.long()"
-        real = "floating-point numbers, e.g. {name}.float(), and bytes divided by 255"
-        wanted = (real if dtypes[0].is_floating_point else whole).format(name=name)
+        real = f"floating-point numbers, e.g. {name}.float(), and bytes divided by 255"
+        wanted = real if torch.float32 in dtypes else f"integers, e.g. {name}.long()"
         raise TypeError(f"{name} holds {x.dtype}; expected {wanted}")
-    if x.ndim not in axes:
+    shape = tuple(x.shape)
+    if x.ndim not in axes or any(shape[axis] != size for axis, size in (sizes or {}).items()):
         more = " A single slice (H, W) becomes a batch by x[None, None]." if x.ndim == 2 else ""
-        raise ValueError(f"{name} has shape {tuple(x.shape)}; expected {expected}.{more}")
+        raise ValueError(f"{name} has shape {shape}; expected {expected}.{more}")
     if x.numel() == 0 and not empty:
-        raise ValueError(
-            f"{name} has shape {tuple(x.shape)}, which is empty; expected {expected} with one "
-            "image at least, of one pixel at least"
-        )
+        raise ValueError(f"{name} has shape {shape}, which is empty; expected {expected}")
 
 
 def check_values(
     name: str,
     x: Tensor,
     *,
+    least: float = -math.inf,
     most: float = LARGEST,
     span: float = math.inf,
     wait: bool = False,
@@ -207,6 +204,7 @@ def check_values(
     Args:
         name: What the caller calls it.
         x: A tensor that passed :func:`check_tensor`.
+        least: Smallest entry; ``-most`` if that is larger.
         most: Largest magnitude of an entry.
         span: Largest difference between two entries.
         wait: Look even where the program has to wait for the device (see the module's text).
@@ -219,11 +217,10 @@ def check_values(
     if found is None:
         return
     low, high = found
-    if not (-most <= low and high <= most):
+    least = max(least, -most)
+    if not (least <= low and high <= most):
         what = "NaN" if math.isnan(low) else f"values from {low:.3g} to {high:.3g}"
-        raise ValueError(
-            f"{name} holds {what}; expected finite numbers of at most {most:.0e} in size"
-        )
+        raise ValueError(f"{name} holds {what}; expected values from {least:.3g} to {most:.3g}")
     if high - low > span:
         raise ValueError(
             f"{name} goes from {low:.4g} to {high:.4g}; expected values on the scale of the data "
@@ -305,10 +302,7 @@ def check_batch(name: str, x: Any, channels: int, *, min_size: int = 1) -> None:
         TypeError: It is not a tensor of floating-point numbers.
         ValueError: It has another shape, is empty, too small, or not finite.
     """
-    expected = f"(B, {channels}, H, W)"
-    check_tensor(name, x, axes=(4,), expected=expected)
-    if x.shape[1] != channels:
-        raise ValueError(f"{name} has shape {tuple(x.shape)}; expected {expected}")
+    check_tensor(name, x, axes=(4,), expected=f"(B, {channels}, H, W)", sizes={1: channels})
     _check_size(name, x, min_size)
     check_values(name, x)
 
@@ -335,7 +329,7 @@ def check_match(name: str, x: Tensor, weight: Tensor) -> None:
 
 def _check_size(name: str, x: Tensor, min_size: int) -> None:
     H, W = x.shape[-2:]
-    if min(H, W) < min_size:
+    if not torch.jit.is_tracing() and min(H, W) < min_size:
         raise ValueError(f"{name} is {H}x{W} pixels; expected {min_size}x{min_size} at least")
 
 

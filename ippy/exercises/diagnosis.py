@@ -148,7 +148,7 @@ def _first_image(trials: Sequence[Trial]) -> str:
 
 
 def _border(trials: Sequence[Trial]) -> str:
-    large = [t for t in trials if t.right[0].ndim == 4 and min(t.right[0].shape[2:]) > 2 * BORDER]
+    large = [t for t in trials if t.right[0].ndim == 4 and min(t.right[0].shape[2:]) > 3 * BORDER]
     inside = (..., slice(BORDER, -BORDER), slice(BORDER, -BORDER))
     if large and all(
         not t.passes and same(t.result[inside], t.right[0][inside], t.tolerance) for t in large

@@ -21,37 +21,6 @@ from ippy.quality.metrics import METRICS
 
 MEASUREMENT = "Measurement"  # the row of the blurred, noisy image itself
 
-PUBLISHED = pd.DataFrame.from_dict(
-    {
-        "CNN": (0.000340, 34.696, 0.9277, 0.0598),
-        "ResCNN": (0.000317, 35.002, 0.9334, 0.0540),
-        "UNet": (0.000080, 41.014, 0.9741, 0.0155),
-        "ResidualUNet": (0.000090, 40.516, 0.9724, 0.0148),
-        "AttentionUNet": (0.000098, 40.118, 0.9707, 0.0194),
-        "UNetPP": (0.000088, 40.594, 0.9708, 0.0169),
-        "ViT": (0.000174, 37.643, 0.9541, 0.0285),
-    },
-    orient="index",
-    columns=list(METRICS),
-)
-"""Means over the first 8 slices of patient C081, of models trained on 3306 real slices."""
-
-PUBLISHED_SLICES = 3306
-PUBLISHED_TRAINING = pd.DataFrame.from_dict(
-    {
-        "CNN": (30, 8),
-        "ResCNN": (20, 8),
-        "UNet": (10, 8),
-        "ResidualUNet": (10, 8),
-        "AttentionUNet": (10, 8),
-        "UNetPP": (10, 8),
-        "ViT": (10, 2),
-    },
-    orient="index",
-    columns=["epochs", "batch_size"],
-)
-"""How those models were trained: Adam at 1e-3, MSE, float32, an epoch of all 3306 slices."""
-
 
 def measure_one_by_one(
     images: Tensor | Dataset[Tensor], problem: InverseProblem, *, seed: int = 123

@@ -18,7 +18,7 @@ from ippy.base.checks import check_slice
 from ippy.base.device import memory_format
 from ippy.problems import InverseProblem
 
-ORDER, PAIR = 0, 1  # two families of random streams that never meet
+ORDER, PAIR, MODEL = 0, 1, 2  # families of random streams that never meet
 PLACES = 3  # random places that a crop is chosen from
 
 
@@ -92,6 +92,10 @@ class TrainingPairs:
         corner = origin * self._grid
         return cut(x, corner, self._crop), cut(y, corner, self._crop), self._send(origin)
 
+    def model_seed(self, number: int) -> int:
+        """Return a seed for what the model draws when it sees a batch that begins with a pair."""
+        return int(np.random.default_rng((self._seed, MODEL, number)).integers(2**63))
+
     def _busiest(self, x: Tensor, places: np.ndarray) -> np.ndarray:
         """Return the place (row, column) whose crop of x (H, W) has the strongest gradients."""
         squares = [
@@ -108,7 +112,7 @@ class TrainingPairs:
                 f"dataset[{index}] has shape {tuple(x.shape)} and dataset[0] {self.shape}; "
                 "expected one shape for all slices"
             )
-        return x.to(torch.float32)  # what the models take
+        return x.to("cpu", torch.float32)  # what the models take
 
     def _index(self, number: int) -> int:
         """Return which slice a pair is made of."""
