@@ -327,7 +327,7 @@ def check_match(name: str, x: Tensor, weight: Tensor) -> None:
 
 def _check_size(name: str, x: Tensor, min_size: int) -> None:
     H, W = x.shape[-2:]
-    if min(H, W) < min_size:
+    if not torch.jit.is_tracing() and min(H, W) < min_size:
         raise ValueError(f"{name} is {H}x{W} pixels; expected {min_size}x{min_size} at least")
 
 
