@@ -19,9 +19,9 @@ from torch.optim.optimizer import (
 from torch.utils.flop_counter import FlopCounterMode
 
 from ippy.base.device import get_device
+from ippy.chapter.published import published_models
 from ippy.models import LABELS, NAMES, build
 from ippy.problems import gaussian_noise, motion_deblurring
-from ippy.quality.evaluation import PUBLISHED, PUBLISHED_SLICES, PUBLISHED_TRAINING
 from ippy.train import RECIPES, fit
 from ippy.train.distributed import accelerator
 from ippy.weights import read_manifest
@@ -38,7 +38,7 @@ def plain_loop(name: str, slices: torch.Tensor, device: torch.device) -> float:
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     kernel = motion_deblurring().operator.kernel[None, None].to(device)
     generator = torch.Generator(device).manual_seed(0)
-    batch = int(PUBLISHED_TRAINING.batch_size[name])
+    batch = int(published_models().batch_size[name])
     steps = PLAIN_SLICES // batch
     for step in range(steps + 1):
         if step == 1:  # the first step warms up
@@ -98,7 +98,7 @@ def share_to_published(name: str) -> float | None:
     """
     history = read_manifest().get(name, {}).get("history", {})
     curve = history.get("validation", [])
-    steps = [step for step, _, score in curve if score >= PUBLISHED.psnr[name]]
+    steps = [step for step, _, score in curve if score >= published_models().psnr[name]]
     return min(steps) / history["step"][-1] if steps else None
 
 
@@ -147,7 +147,8 @@ def main(names: list[str]) -> None:
         plain, fast, optimiser = (statistics.median(column) for column in zip(*rounds, strict=True))
         ratio = statistics.median(b / a for a, b, _ in rounds)
         flop = gflop_per_slice(name)
-        published = PUBLISHED_TRAINING.epochs[name] * PUBLISHED_SLICES / plain / 60
+        row = published_models().loc[name]
+        published = row.epochs * row.slices / plain / 60
         ours = RECIPES[name].steps * slices_per_step(name) / fast / 60
         reached = share_to_published(name)
         until = "-" if reached is None else f"{reached * ours:.1f}"

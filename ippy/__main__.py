@@ -16,7 +16,7 @@ from ippy.base.paths import data_dir
 from ippy.data import MayoDataset, prepare_mayo
 from ippy.models import LABELS, NAMES
 from ippy.problems import Tikhonov, TotalVariation, motion_deblurring
-from ippy.quality import evaluate, summarise
+from ippy.quality import METRICS, evaluate, summarise
 from ippy.quality.features import MISSING_FEATURES, features_available
 from ippy.tools.dicom import SEED, SPLITS, TEST_FRACTION, WINDOW, import_dicom, summary
 from ippy.train import RECIPES, Recipe, Stopped
@@ -27,8 +27,6 @@ from ippy.weights import load_checkpoint
 from ippy.weights.manifest import amend, checksums
 
 Subparsers = argparse._SubParsersAction  # what add_subparsers returns; it has no public name
-
-DIGITS = {"mse": 6, "psnr": 3, "ssim": 4, "lpips": 4}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -271,13 +269,21 @@ def _add_evaluate(commands: Subparsers) -> None:
         "as its scores on real slices",
     )
     command.add_argument("--first", type=int, default=None, metavar="N", help="only N slices")
+    command.add_argument(
+        "--white",
+        type=int,
+        default=None,
+        metavar="VALUE",
+        help="the value that is white in files with 16 bits a pixel, such as 4095 where they hold "
+        "12 bits (default: 65535)",
+    )
     _add_skip_bad(command)
     command.set_defaults(run=_evaluate, after_stop=lambda args: "")
 
 
 def _evaluate(args: argparse.Namespace) -> None:
     folder = args.data or data_dir() / "test"
-    images = MayoDataset(folder, cache_bytes=0, skip_bad=args.skip_bad)
+    images = MayoDataset(folder, cache_bytes=0, skip_bad=args.skip_bad, white=args.white)
     _report_skipped(images)
     problem = motion_deblurring()
     operator = problem.operator
@@ -296,10 +302,12 @@ def _evaluate(args: argparse.Namespace) -> None:
     table = summarise(
         evaluate(models, images, problem, metrics=metrics, first=args.first, progress=True)
     )
-    formats = {name: f"{{:.{digits}f}}".format for name, digits in DIGITS.items()}
+    labels = {name: metric.label for name, metric in METRICS.items()}
+    formats = {metric.label: f"{{:.{metric.digits}f}}".format for metric in METRICS.values()}
     slices = [path.relative_to(folder).as_posix() for path in images.paths[: args.first]]
     print(f"Means over {len(slices)} slices of {folder}")
-    print(table.rename(index=LABELS).rename_axis(None).to_string(formatters=formats))
+    shown = table.rename(index=LABELS, columns=labels).rename_axis(None)
+    print(shown.to_string(formatters=formats))
     entries = {
         name: {
             "sha256": sha256,

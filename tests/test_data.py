@@ -111,14 +111,14 @@ except OSError as error:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on a file's size")
 def test_a_full_disk_while_preparing_is_told_and_prepare_goes_on_later(tmp_path, monkeypatch):
-    told = subprocess.run(
+    said = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(tmp_path)],
         capture_output=True,
         text=True,
         check=True,
         env=os.environ | {"PYTHONPATH": str(Path(data.__file__).parents[1])},
     ).stdout
-    assert "nothing was written" in told and "0.png" in told
+    assert "nothing was written" in said and "0.png" in said
     assert not [path for path in tmp_path.rglob("*") if path.name.endswith((".png", ".part"))]
     monkeypatch.setattr(data, "PLAN", {"train": {"G01": 2}, "test": {"G91": 1}})
     monkeypatch.setattr(data, "generate_slice", lambda *_: grey(16, 16))

@@ -128,6 +128,20 @@ def test_wrong_answers_are_told_the_same_in_every_state(name: str) -> None:
         assert state() == before
 
 
+def warning(norm: float) -> float:
+    """Right, though PyTorch, NumPy and Python have something to say on the way."""
+    warnings.warn("mind the gap", stacklevel=1)
+    np.log(np.zeros(1)) - np.float32(1e-30) ** 2 * np.float64(1e300) ** 2
+    torch.ones(1).std()
+    return 2 / norm**2
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_warnings_are_no_reason_to_refuse_an_answer(name: str) -> None:
+    with STATES[name]():
+        assert judge("step-size", warning).verdict == "right"
+
+
 def meddling(x: Tensor, P: int) -> Tensor:
     """Right, but leaves nothing in the session as it was."""
     patches = patchify(x, P)

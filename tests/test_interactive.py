@@ -170,6 +170,19 @@ def test_data_is_written_again_only_where_it_changed(course: Path) -> None:
     assert arrays(publish.read(path))["values"][7] == 99
 
 
+def test_a_course_that_may_only_be_read_keeps_its_data(
+    course: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_small(np.zeros(4, np.uint8), 1.0)
+    shipped = (course / "small.data.js").read_bytes()
+    monkeypatch.setattr("ippy.base.paths.is_writable", lambda folder: False)
+    monkeypatch.setattr("ippy.base.paths._own_root", lambda: tmp_path / "own")
+    publish_small(np.zeros(4, np.uint8), 0.5)
+    assert (course / "small.data.js").read_bytes() == shipped
+    own = tmp_path / "own" / "book" / "_static" / "interactive" / "small.data.js"
+    assert publish.read(own)["facts"] == {"score": 0.5}
+
+
 def test_a_broken_file_is_replaced(course: Path) -> None:
     publish_small(np.zeros(4, np.uint8), 1.0)
     path = course / "small.data.js"

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
+from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ippy.quality import CombinedLoss, FourierLoss, PerceptualLoss, SSIMLoss, features
 from ippy.quality.features import MISSING_FEATURES, alexnet_features, features_available
+
+from .callers import CALLERS_STATES, TRANSFORMS, unchanged, unchanged_world
 
 LOSSES = {
     "SSIM": SSIMLoss,
@@ -86,22 +90,134 @@ def test_ssim_is_the_formula_window_by_window() -> None:
     assert SSIMLoss()(x_hat, x).item() == pytest.approx(1 - torch.stack(values).mean().item())
 
 
-def test_gaussian_window_is_a_normalised_convolution() -> None:
-    taps = torch.exp(-(torch.arange(-5, 6.0) ** 2) / (2 * 1.5**2))
-    kernel = taps[:, None] * taps / (taps.sum() ** 2)
-    x_hat, x = pair(2, 3, 24, 30)
+def slice_like(*shape: int) -> Tensor:
+    """Return images of a smooth body in black air, of which most windows are flat."""
+    rows, columns = (torch.linspace(-1.4, 1.4, n) for n in shape[-2:])
+    body = (rows[:, None].square() + columns.square() < 1).float()
+    smooth = 0.4 + 0.1 * torch.sin(6 * rows)[:, None] * torch.cos(4 * columns)
+    return (body * smooth).expand(shape)
 
-    def average(image: Tensor) -> Tensor:
-        flat = image.flatten(0, 1)[:, None]
-        return F.conv2d(flat, kernel[None, None], padding=5).view_as(image)
 
-    mu_hat, mu = average(x_hat), average(x)
-    cov = average(x_hat * x) - mu_hat * mu
-    var = average(x_hat**2) - mu_hat**2 + average(x**2) - mu**2
-    top = (2 * mu_hat * mu + 1e-4) * (2 * cov + 9e-4)
-    expected = top / ((mu_hat**2 + mu**2 + 1e-4) * (var + 9e-4) + 1e-8)
-    found = SSIMLoss(11, sigma=1.5).ssim_map(x_hat, x)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+def denominator(x: Tensor) -> Tensor:
+    """Return SSIM's denominator for equal images, by 3x3 windows continued by zeros, in float64."""
+    mu, square = (F.avg_pool2d(a.double(), 3, stride=1, padding=1) for a in (x, x.double() ** 2))
+    return (2 * mu**2 + 0.01**2) * (2 * (square - mu**2) + 0.03**2)
+
+
+@pytest.mark.parametrize(
+    ("x", "cost"),
+    [
+        (torch.zeros(1, 1, 32, 32), 0.1),  # of C1 C2 + 1e-8, 1e-8 is a tenth
+        (slice_like(2, 1, 64, 72), None),
+        (pair(2, 3, 20, 27)[1], None),
+        (torch.ones(1, 1, 16, 16), None),
+    ],
+    ids=["black", "slice", "noise", "white"],
+)
+def test_equal_images_cost_what_the_published_constant_costs(x: Tensor, cost: float | None) -> None:
+    largest = denominator(x)
+    expected = 1 - (largest / (largest + 1e-8)).mean().item()
+    assert expected > 0
+    assert SSIMLoss()(x, x).item() == pytest.approx(expected, abs=3e-6)
+    if cost is not None:
+        assert SSIMLoss()(x, x).item() == pytest.approx(cost, abs=1e-6)
+
+
+def test_no_other_image_costs_less_than_the_truth() -> None:
+    x = slice_like(1, 1, 48, 48).clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(SSIMLoss()(x, x.detach()), x)
+    assert gradient.abs().max() < 1e-6
+    x_hat = x.detach() + 0.01 * pair(1, 1, 48, 48)[0]
+    assert SSIMLoss()(x_hat, x.detach()) > SSIMLoss()(x.detach(), x.detach())
+
+
+@pytest.mark.parametrize("sigma", [1.5, 0.8])
+@pytest.mark.parametrize("kind", ["slice", "noise", "black"])
+def test_gaussian_windows_are_scikit_images_away_from_the_border(kind: str, sigma: float) -> None:
+    truth = {
+        "slice": slice_like(2, 1, 60, 52),
+        "noise": pair(2, 1, 60, 52)[1],
+        "black": torch.zeros(2, 1, 60, 52),
+    }
+    x = truth[kind]
+    x_hat = (x + 0.05 * torch.randn(x.shape, generator=torch.Generator().manual_seed(3))).clamp(
+        0, 1
+    )
+    radius = int(3.5 * sigma + 0.5)  # scikit-image's windows reach so far
+    loss = SSIMLoss(2 * radius + 1, sigma=sigma)
+    inside = (slice(radius, -radius), slice(radius, -radius))
+    for a, b, found in zip(x_hat, x, loss.ssim_map(x_hat, x), strict=True):
+        _, expected = structural_similarity(
+            *(image[0].double().numpy() for image in (a, b)),
+            data_range=1,
+            gaussian_weights=True,
+            sigma=sigma,
+            use_sample_covariance=False,
+            full=True,
+        )
+        found = found[0][inside].double()
+        expected = torch.from_numpy(expected[inside])
+        assert found.mean().item() == pytest.approx(expected.mean().item(), abs=1e-5)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+    assert loss(x, x).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+@pytest.mark.parametrize("make", LOSSES.values(), ids=LOSSES)
+def test_transforms_pass_through_the_losses(make: Callable, transform: Callable) -> None:
+    loss = make()
+    transform(lambda a, b: loss(a, b), *pair(2, 1, 34, 36))
+
+
+@pytest.mark.parametrize("name", ["Fourier squared", "SSIM", "SSIM Gaussian"])
+def test_what_is_smooth_has_a_second_derivative_where_images_agree(name: str) -> None:
+    x = pair(1, 1, 6, 7, dtype=torch.float64)[1]
+    hessian = torch.func.hessian(lambda a: LOSSES[name]()(a, x))(x).view(42, 42)
+    assert hessian.isfinite().all() and torch.linalg.eigvalsh(hessian).max() > 1e-3
+
+
+@pytest.mark.parametrize("make", LOSSES.values(), ids=LOSSES)
+def test_a_loss_leaves_its_images_and_the_world_alone(make: Callable[[], nn.Module]) -> None:
+    x_hat, x = pair(2, 1, 34, 36)
+    with unchanged_world(), unchanged(x_hat, x):
+        expected = make()(x_hat, x)
+    for state in CALLERS_STATES.values():
+        with state():
+            found = make()(x_hat, x)
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("make", LOSSES.values(), ids=LOSSES)
+def test_float64_truth_and_float32_estimate_train(make: Callable[[], nn.Module]) -> None:
+    x_hat, x = pair(2, 1, 34, 36)
+    gradients = []
+    for truth in (x, x.double()):
+        estimate = x_hat.clone().requires_grad_()
+        make()(estimate, truth).backward()
+        gradients.append(estimate.grad)
+    assert gradients[1].dtype == torch.float32
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-3, atol=1e-6)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    x_hat, x = pair(1, 1, 12, 12)
+    weights = {"a": (np.float64(0.5), nn.L1Loss()), "b": (np.float32(2), nn.MSELoss())}
+    plain = {"a": (0.5, nn.L1Loss()), "b": (2.0, nn.MSELoss())}
+    for made, expected in [
+        (FourierLoss(p=np.int64(2)), FourierLoss(p=2)),
+        (FourierLoss(high_pass=np.float32(0.25)), FourierLoss(high_pass=0.25)),
+        (SSIMLoss(np.int32(5), sigma=np.float64(1.5)), SSIMLoss(5, sigma=1.5)),
+        (SSIMLoss(np.array(5)), SSIMLoss(5)),
+        (CombinedLoss(weights), CombinedLoss(plain)),
+    ]:
+        assert torch.equal(made(x_hat, x), expected(x_hat, x))
+
+
+def test_a_weight_may_be_learned() -> None:
+    weight = torch.tensor(0.5, requires_grad=True)
+    x_hat, x = pair(1, 1, 12, 12)
+    CombinedLoss({"MSE": (weight, nn.MSELoss())})(x_hat, x).backward()
+    assert weight.grad == nn.MSELoss()(x_hat, x)
 
 
 def test_fourier_is_the_formula() -> None:
@@ -153,8 +269,8 @@ def test_combined_is_the_weighted_sum_and_reports_its_terms() -> None:
             lambda: PerceptualLoss(weights=(1, 1, 1, 1, -1)),
             r"weights\[4\] is -1; expected a number from 0",
         ),
-        (lambda: PerceptualLoss(weights=(1, 1)), "2 weights came"),
-        (lambda: CombinedLoss({}), "no losses came"),
+        (lambda: PerceptualLoss(weights=(1, 1)), "weights has 2 entries; expected 5"),
+        (lambda: CombinedLoss({}), "losses is empty; expected a dict"),
         (lambda: CombinedLoss({"MSE": (-1.0, nn.MSELoss())}), r"weights\['MSE'\] is -1.0"),
         (lambda: CombinedLoss({"MSE": (math.nan, nn.MSELoss())}), r"weights\['MSE'\] is nan"),
     ],
@@ -192,6 +308,36 @@ def test_perceptual_is_the_formula(p: int) -> None:
     torch.testing.assert_close(PerceptualLoss(p=p)(x_hat, x), sum(each))
     weighted = PerceptualLoss(weights=(0, 2, 0, 0, 1), p=p)(x_hat, x)
     torch.testing.assert_close(weighted, 2 * each[1] + each[4])
+
+
+@needs_features
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+def test_transforms_pass_through_the_perceptual_loss(transform: Callable) -> None:
+    loss = PerceptualLoss(p=2)
+    transform(lambda a, b: loss(a, b), *pair(2, 1, 34, 36))
+
+
+@needs_features
+def test_perceptual_works_in_any_state_and_with_numpys_weights() -> None:
+    x_hat, x = pair(2, 1, 34, 36)
+    expected = PerceptualLoss(weights=(1, 0, 2, 0, 0))(x_hat, x)
+    with unchanged_world(), unchanged(x_hat, x):
+        found = PerceptualLoss(weights=np.array([1, 0, 2, 0, 0]))(x_hat, x.double())
+    torch.testing.assert_close(found, expected)
+    for name, state in CALLERS_STATES.items():
+        with state():
+            found = PerceptualLoss(weights=(1, 0, 2, 0, 0))(x_hat, x)
+        close = {"rtol": 0.03, "atol": 0} if name == "autocast" else {}
+        torch.testing.assert_close(found, expected, **close)
+
+
+@needs_features
+def test_perceptual_has_a_gradient_for_the_truth_too() -> None:
+    x_hat, x = pair(1, 1, 32, 32)
+    loss = PerceptualLoss(p=2)
+    (there,) = torch.autograd.grad(loss(x_hat, x.requires_grad_()), x)
+    (back,) = torch.autograd.grad(loss(x, x_hat), x)
+    torch.testing.assert_close(there, back)
 
 
 @needs_features

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ import skimage.metrics
 import torch
 from torch import Tensor
 
-from ippy.quality import lpips, metrics, mse, psnr, ssim
+from ippy import quality
+from ippy.quality import METRICS, lpips, metrics, mse, psnr, ssim
 from ippy.quality.features import MISSING_FEATURES, features_available
-from ippy.quality.metrics import HIGHER_IS_BETTER
+
+from .callers import CALLERS_STATES, TRANSFORMS, unchanged, unchanged_world
 
 needs_features = pytest.mark.skipif(not features_available(), reason=MISSING_FEATURES)
 PER_PIXEL = {"mse": mse, "psnr": psnr, "ssim": ssim}
@@ -90,11 +93,21 @@ def test_equal_images_are_perfect() -> None:
 def test_every_metric_says_which_way_is_better(name: str) -> None:
     metric = getattr(metrics, name)
     less_noise, more_noise = (metric(*batch(3, 1, 40, 64, noise=noise)) for noise in (0.02, 0.1))
-    higher, lower = (less_noise, more_noise) if HIGHER_IS_BETTER[name] else (more_noise, less_noise)
+    higher, lower = less_noise, more_noise
+    if not METRICS[name].higher_is_better:
+        higher, lower = lower, higher
     assert (higher > lower).all()
 
 
-@pytest.mark.parametrize("name", HIGHER_IS_BETTER)
+def test_the_table_of_metrics_has_the_metrics_of_the_package() -> None:
+    assert list(METRICS) == ["mse", "psnr", "ssim", "lpips"]
+    assert all(getattr(quality, name) is getattr(metrics, name) for name in METRICS)
+    assert (
+        METRICS["psnr"].label == "PSNR (dB)" and f"{34.6964:.{METRICS['psnr'].digits}f}" == "34.70"
+    )
+
+
+@pytest.mark.parametrize("name", METRICS)
 @pytest.mark.parametrize("shapes", [((1, 1, 32, 32), (2, 1, 32, 32)), ((32, 32), (32, 32))])
 def test_shapes_are_explained(name: str, shapes: tuple[tuple[int, ...], ...]) -> None:
     with pytest.raises(ValueError, match=r"expected the same \(B, C, H, W\) for both"):
@@ -111,6 +124,44 @@ def test_other_wrong_input_is_explained() -> None:
         mse(small.byte(), small.byte())
     with pytest.raises(ValueError, match="data_range is 0"):
         psnr(small, small, data_range=0)
+
+
+@pytest.mark.parametrize("name", PER_PIXEL)
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+def test_transforms_pass_through_the_metrics(name: str, transform: Callable) -> None:
+    x_hat, x = batch(3, 1, 12, 14)
+    transform(PER_PIXEL[name], x_hat, x)
+
+
+@pytest.mark.parametrize("name", PER_PIXEL)
+def test_a_traced_metric_takes_any_number_of_images(name: str) -> None:
+    metric, few, many = PER_PIXEL[name], batch(2, 1, 20, 24), batch(5, 1, 20, 24, seed=1)
+    traced = torch.jit.trace(metric, few)
+    torch.testing.assert_close(traced(*many), metric(*many))
+
+
+@pytest.mark.parametrize("name", PER_PIXEL)
+def test_the_gradient_is_that_of_finite_differences(name: str) -> None:
+    x_hat, x = (image.double() for image in batch(2, 1, 8, 9))
+    assert torch.autograd.gradcheck(
+        lambda a, b: PER_PIXEL[name](a, b).double(),
+        (x_hat.requires_grad_(), x.requires_grad_()),
+        eps=1e-3,  # the metric is rounded to float32
+        atol=1e-2,
+        rtol=1e-2,
+    )
+
+
+@pytest.mark.parametrize("name", [*PER_PIXEL, pytest.param("lpips", marks=needs_features)])
+def test_a_metric_leaves_its_images_and_the_world_alone(name: str) -> None:
+    x_hat, x = batch(2, 1, 40, 36)
+    metrics._lpips_network.cache_clear()
+    with unchanged_world(), unchanged(x_hat, x):
+        expected = getattr(metrics, name)(x_hat, x)
+    for state in CALLERS_STATES.values():
+        metrics._lpips_network.cache_clear()
+        with state():
+            torch.testing.assert_close(getattr(metrics, name)(x_hat, x), expected)
 
 
 @needs_features

@@ -16,14 +16,9 @@ from matplotlib import pyplot as plt
 
 from ippy import course_root, get_device
 from ippy.base.device import autocast
-from ippy.chapter.plotting import (
-    DPI,
-    figure_png,
-    plot_curves,
-    show_errors,
-    show_slices,
-    use_course_style,
-)
+from ippy.chapter.axes import draw_image, frame, set_number_ticks
+from ippy.chapter.plotting import plot_curves, show_errors, show_maps, show_slices
+from ippy.chapter.style import DPI, figure_png, use_course_style
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +65,65 @@ def test_curves_take_values_or_pairs():
     (axis,) = figure.axes
     assert axis.get_yscale() == "log"
     assert [list(line.get_xdata()) for line in axis.lines] == [[1, 2], [10, 20]]
+
+
+def test_maps_are_in_colour_beside_slices_in_grey():
+    x = torch.rand(8, 8, generator=torch.Generator().manual_seed(0))
+    figure = show_maps({"a": x, "b": 2 * x}, label="share", slices={"x": x}, vmin=0, vmax=2)
+    *panels, bar = [axis for axis in figure.axes if axis.images or axis.get_ylabel()]
+    assert [axis.get_title() for axis in panels] == ["x", "a", "b"]
+    assert [axis.images[0].get_clim() for axis in panels] == [(0, 1), (0, 2), (0, 2)]
+    assert panels[0].images[0].get_cmap().name == "gray" and bar.get_ylabel() == "share"
+    assert len(show_maps({"a": x}, cmap="magma").axes) == 1, "no label, no colour bar"
+
+
+def test_axes_without_a_panel_stay_empty():
+    x = torch.rand(8, 8, generator=torch.Generator().manual_seed(0))
+    figure = show_slices({str(i): x for i in range(5)}, columns=3, zoom=(0, 0, 4))
+    used = [axis for axis in figure.axes if axis.images]
+    assert len(used) == 10 and len(figure.axes) == 12
+    assert not any(axis.axison for axis in figure.axes if axis not in used)
+    assert all(axis.axison for axis in used)
+
+
+def test_a_frame_surrounds_whole_pixels():
+    _, axis = plt.subplots()
+    draw_image(axis, torch.zeros(20, 20))
+    frame(axis, 3, 5, 2, 4)
+    frame(axis, 3, 5, 2)
+    wide, square = (patch.get_bbox().bounds for patch in axis.patches)
+    assert wide == (4.5, 2.5, 4, 2) and square == (4.5, 2.5, 2, 2)
+
+
+def test_an_image_has_no_ticks_and_a_note_below():
+    figure, axis = plt.subplots()
+    drawn = draw_image(axis, torch.rand(1, 1, 8, 8), "a", "30 dB", cmap="magma", vmax=0.5)
+    assert (axis.get_title(), drawn.get_clim(), drawn.get_cmap().name) == ("a", (0, 0.5), "magma")
+    assert not [*axis.get_xticks(), *axis.get_yticks()]
+    figure.canvas.draw()
+    (note,) = axis.texts
+    assert note.get_text() == "30 dB"
+    assert note.get_window_extent().y1 <= axis.get_window_extent().y0
+
+
+def test_number_ticks_are_plain_on_a_logarithmic_axis():
+    _, axis = plt.subplots()
+    axis.semilogx([1, 100], [0, 1])
+    set_number_ticks(axis.xaxis, [1, 20, 100])
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["1", "20", "100"]
+    assert not len(axis.get_xticks(minor=True))
+
+
+def test_curves_have_styles_levels_and_a_legend():
+    curves = {"a": [3.0, 2.0], "b": [1.0, 0.5]}
+    look = {"styles": {"b": {"marker": "s", "label": "second"}}, "levels": {"floor": 0.1}}
+    figure = plot_curves(curves, xlabel="step", ylabel="loss", xlog=True, **look)
+    (axis,) = figure.axes
+    assert [line.get_marker() for line in axis.lines[:2]] == ["None", "s"]
+    assert {*axis.lines[2].get_ydata()} == {0.1} and axis.get_xscale() == "log"
+    assert [text.get_text() for text in axis.get_legend().texts] == ["a", "second", "floor"]
+    (alone,) = plot_curves({"a": [1.0]}, xlabel="step", ylabel="loss").axes
+    assert alone.get_legend() is None
 
 
 def as_drawn(figure):

@@ -241,7 +241,11 @@ def test_a_recipe_takes_the_numbers_of_numpy_as_those_of_python():
         ({"model": nn.Identity()}, ValueError, "model, a Identity, has no weights"),
         ({"dataset": None}, TypeError, "dataset is a NoneType"),
         ({"dataset": iter([])}, TypeError, "dataset is a list_iterator"),
-        ({"dataset": [np.zeros((1, 48, 64))]}, TypeError, r"dataset\[0\] is .* expected a tensor"),
+        (
+            {"dataset": [np.zeros((1, 48, 64))]},
+            TypeError,
+            r"dataset\[0\] is .* expected a torch\.Tensor",
+        ),
         ({"dataset": [torch.zeros(48, 64)]}, ValueError, r"dataset\[0\] has shape \(48, 64\)"),
         (
             {"dataset": [torch.zeros(3, 48, 64)]},
@@ -264,7 +268,7 @@ def test_a_recipe_takes_the_numbers_of_numpy_as_those_of_python():
         ({"save_to": "."}, ValueError, "save_to is .* is a folder"),
         ({"save_to": "file/m.pth"}, ValueError, "save_to is .* nothing can be written"),
         ({"save_to": "damaged/m.pth"}, ValueError, "manifest.json is not JSON"),
-        ({"validation": [0]}, TypeError, r"validation is \[0\] of type list"),
+        ({"validation": [0]}, TypeError, r"validation is a list; expected a torch\.Tensor"),
         ({"validation": torch.zeros(1, 48, 64)}, ValueError, r"validation has shape \(1, 48, 64\)"),
         ({"validation": torch.zeros(1, 1, 4, 64)}, ValueError, "validation is 4x64 pixels"),
         ({"validation": 255 * torch.rand(2, 1, 48, 64)}, ValueError, "validation goes .* by 255"),

@@ -24,6 +24,7 @@ from numbers import Integral, Real
 from os import PathLike
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -63,7 +64,7 @@ def check_type(name: str, value: Any, cls: type | tuple[type, ...], example: str
     if not isinstance(value, cls):
         classes = cls if isinstance(cls, tuple) else (cls,)
         wanted = " or ".join(_article(SPOKEN.get(one, one.__name__)) for one in classes)
-        found = _article(type(value).__name__)
+        found = "None" if value is None else _article(type(value).__name__)
         raise TypeError(f"{name} is {found}; expected {wanted}, e.g. {example}")
 
 
@@ -74,6 +75,7 @@ def check_integer(name: str, value: Any, *, least: int = 0, most: int = 2**63 - 
         TypeError: It is of another type; 9.0 and True are.
         ValueError: It is out of range.
     """
+    value = _plain(value)
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise TypeError(f"{name} is {_typed(value)}; expected a whole number, an int")
     if not least <= value <= most:
@@ -116,11 +118,10 @@ def check_number(name: str, value: Any, *, least: float, most: float) -> float:
     """Return ``value``, a real number from ``least`` to ``most``, as a float.
 
     Raises:
-        TypeError: It is of another type; a tensor with one entry is a number, True is not.
+        TypeError: It is of another type; a tensor without axes is a number, True is not.
         ValueError: It is NaN or out of range.
     """
-    if isinstance(value, Tensor) and value.ndim == 0 and value.device.type != "meta":
-        value = value.item()
+    value = _plain(value)
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{name} is {_typed(value)}; expected a number")
     if not least <= value <= most:
@@ -128,15 +129,17 @@ def check_number(name: str, value: Any, *, least: float, most: float) -> float:
     return float(value)
 
 
-def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
-    """Check that ``value`` is one of ``choices``, all of one type.
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> Any:
+    """Return ``value``, one of ``choices``, which are all of one type; NumPy's types count too.
 
     Raises:
         ValueError: It is not.
     """
-    if type(value) is not type(choices[0]) or value not in choices:
+    plain = _plain(value)
+    if type(plain) is not type(choices[0]) or plain not in choices:
         listed = ", ".join(map(repr, choices))
         raise ValueError(f"{name} is {_shown(value)}; expected one of {listed}")
+    return plain
 
 
 def check_generator(generator: Any) -> None:
@@ -151,6 +154,7 @@ def check_tensor(
     *,
     axes: Sequence[int],
     expected: str,
+    sizes: Mapping[int, int] | None = None,
     dtypes: Sequence[torch.dtype] = REAL,
     empty: bool = False,
 ) -> None:
@@ -158,43 +162,39 @@ def check_tensor(
 
     Args:
         name: What the caller calls it.
-        x: What came.
+        x: The argument.
         axes: Allowed numbers of axes.
         expected: The allowed shapes in words, e.g. ``"(B, C, H, W)"``.
-        dtypes: Allowed types of its numbers.
+        sizes: The lengths of axes, where they are fixed.
+        dtypes: Allowed types of its numbers: some of real ones, or of integers.
         empty: It may have no entries.
 
     Raises:
         TypeError: It is no such tensor.
-        ValueError: It has another number of axes, or no entries.
+        ValueError: It has another shape, or no entries.
     """
     if torch.jit.is_tracing():
         return  # sizes belong to the trace, and a branch on one warns
-    if not isinstance(x, Tensor):
-        raise TypeError(
-            f"{name} is {_typed(x)}; expected a tensor {expected}, e.g. by torch.from_numpy"
-        )
+    check_type(name, x, Tensor, "torch.from_numpy(pixels)")
     if x.layout != torch.strided or x.is_nested:
         raise TypeError(f"{name} is not a dense tensor ({x.layout}); use {name}.to_dense()")
     if x.dtype not in dtypes:
-        whole = "integers, e.g. {name}.long()"
-        real = "floating-point numbers, e.g. {name}.float(), and bytes divided by 255"
-        wanted = (real if dtypes[0].is_floating_point else whole).format(name=name)
+        real = f"floating-point numbers, e.g. {name}.float(), and bytes divided by 255"
+        wanted = real if torch.float32 in dtypes else f"integers, e.g. {name}.long()"
         raise TypeError(f"{name} holds {x.dtype}; expected {wanted}")
-    if x.ndim not in axes:
+    shape = tuple(x.shape)
+    if x.ndim not in axes or any(shape[axis] != size for axis, size in (sizes or {}).items()):
         more = " A single slice (H, W) becomes a batch by x[None, None]." if x.ndim == 2 else ""
-        raise ValueError(f"{name} has shape {tuple(x.shape)}; expected {expected}.{more}")
+        raise ValueError(f"{name} has shape {shape}; expected {expected}.{more}")
     if x.numel() == 0 and not empty:
-        raise ValueError(
-            f"{name} has shape {tuple(x.shape)}, which is empty; expected {expected} with one "
-            "image at least, of one pixel at least"
-        )
+        raise ValueError(f"{name} has shape {shape}, which is empty; expected {expected}")
 
 
 def check_values(
     name: str,
     x: Tensor,
     *,
+    least: float = -math.inf,
     most: float = LARGEST,
     span: float = math.inf,
     wait: bool = False,
@@ -204,6 +204,7 @@ def check_values(
     Args:
         name: What the caller calls it.
         x: A tensor that passed :func:`check_tensor`.
+        least: Smallest entry; ``-most`` if that is larger.
         most: Largest magnitude of an entry.
         span: Largest difference between two entries.
         wait: Look even where the program has to wait for the device (see the module's text).
@@ -216,17 +217,32 @@ def check_values(
     if found is None:
         return
     low, high = found
-    if not (-most <= low and high <= most):
+    least = max(least, -most)
+    if not (least <= low and high <= most):
         what = "NaN" if math.isnan(low) else f"values from {low:.3g} to {high:.3g}"
-        raise ValueError(
-            f"{name} holds {what}; expected finite numbers of at most {most:.0e} in size"
-        )
+        raise ValueError(f"{name} holds {what}; expected values from {least:.3g} to {most:.3g}")
     if high - low > span:
         raise ValueError(
             f"{name} goes from {low:.4g} to {high:.4g}; expected values on the scale of the data "
             "range, 1 for images in [0, 1]. Divide bytes by 255, or give data_range where that is "
             "an argument"
         )
+
+
+def check_slice(name: str, x: Any, *, wait: bool = False) -> None:
+    """Check one slice of a data set.
+
+    Args:
+        name: What the caller calls it, such as ``"dataset[3]"``.
+        x: What the data set returned.
+        wait: As for :func:`check_values`.
+
+    Raises:
+        TypeError: It is not a tensor of floating-point numbers.
+        ValueError: It is not (1, H, W), or holds NaN or values that are off the scale of [0, 1].
+    """
+    check_tensor(name, x, axes=(3,), expected="(1, H, W)", sizes={0: 1})
+    check_values(name, x, span=2, wait=wait)
 
 
 def extremes(x: Tensor) -> tuple[float, float] | None:
@@ -284,10 +300,7 @@ def check_batch(name: str, x: Any, channels: int, *, min_size: int = 1) -> None:
         TypeError: It is not a tensor of floating-point numbers.
         ValueError: It has another shape, is empty, too small, or not finite.
     """
-    expected = f"(B, {channels}, H, W)"
-    check_tensor(name, x, axes=(4,), expected=expected)
-    if x.shape[1] != channels:
-        raise ValueError(f"{name} has shape {tuple(x.shape)}; expected {expected}")
+    check_tensor(name, x, axes=(4,), expected=f"(B, {channels}, H, W)", sizes={1: channels})
     _check_size(name, x, min_size)
     check_values(name, x)
 
@@ -296,7 +309,7 @@ def check_match(name: str, x: Tensor, weight: Tensor) -> None:
     """Check that ``x`` is where a model's weights are and holds the same type of numbers.
 
     Raises:
-        TypeError: It holds another type; under autocast any will do.
+        TypeError: It holds another type; under autocast any will do but float64, which it leaves.
         ValueError: It is on another device.
     """
     if x.device != weight.device:
@@ -304,7 +317,8 @@ def check_match(name: str, x: Tensor, weight: Tensor) -> None:
             f"{name} is on {x.device}, the model's weights are on {weight.device}; move one of "
             f"them, e.g. {name}.to({str(weight.device)!r})"
         )
-    if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+    cast = torch.is_autocast_enabled(x.device.type) and torch.float64 not in (x.dtype, weight.dtype)
+    if x.dtype != weight.dtype and not cast:
         raise TypeError(
             f"{name} holds {x.dtype}, the model's weights {weight.dtype}; use {name}.to("
             f"{weight.dtype})"
@@ -313,12 +327,21 @@ def check_match(name: str, x: Tensor, weight: Tensor) -> None:
 
 def _check_size(name: str, x: Tensor, min_size: int) -> None:
     H, W = x.shape[-2:]
-    if min(H, W) < min_size:
+    if not torch.jit.is_tracing() and min(H, W) < min_size:
         raise ValueError(f"{name} is {H}x{W} pixels; expected {min_size}x{min_size} at least")
 
 
 def _article(noun: str) -> str:
     return f"an {noun}" if noun[0] in "AEIOUaeiou" else f"a {noun}"
+
+
+def _plain(value: Any) -> Any:
+    """Return the Python number or string in a scalar of NumPy or torch, and all else as it is."""
+    if isinstance(value, np.generic | np.ndarray) and value.ndim == 0:
+        return value.item()
+    if isinstance(value, Tensor) and value.ndim == 0 and not value.is_meta:
+        return value.item()
+    return value
 
 
 def _shown(value: Any) -> str:

@@ -1,88 +1,22 @@
-"""The figures that the chapters share, in one style."""
+"""The figures that the chapters share: slices, errors, maps and curves."""
 
 from __future__ import annotations
 
-import io
 import math
-import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from PIL import Image
 from torch import Tensor
 
-COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6B6B6B"]
-"""Okabe and Ito's palette, safe for colour-blind readers (black replaced by grey)."""
-
-DPI = 160
-"""Pixels per inch: crisp on a dense screen, and a slice of 256 pixels is not drawn smaller."""
-
-GREY_LEVELS = 128
-"""Levels per channel of a stored figure. No pixel moves by more than one level of 255."""
+from ippy.chapter.axes import as_pixels, draw_image, frame
+from ippy.chapter.style import COLOURS
 
 Zoom = tuple[int, int, int]  # row and column of the first pixel, side in pixels
-
-
-def use_course_style() -> None:
-    """Set matplotlib's defaults to the course's, and let notebooks store small PNG files."""
-    plt.rcParams.update(
-        {
-            "figure.dpi": DPI,
-            "savefig.dpi": DPI,
-            "figure.facecolor": "white",
-            "figure.constrained_layout.use": True,
-            "font.size": 10,
-            "axes.titlesize": 10.5,
-            "axes.labelsize": 10,
-            "axes.prop_cycle": plt.cycler(color=COLOURS),
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.edgecolor": "#6B6B6B",
-            "axes.axisbelow": True,
-            "axes.grid": True,
-            "grid.alpha": 0.3,
-            "grid.linewidth": 0.6,
-            "lines.linewidth": 1.8,
-            "legend.frameon": False,
-            "image.cmap": "gray",
-            "image.interpolation": "nearest",
-        }
-    )
-    ipython = sys.modules.get("IPython")  # absent from a script, which stores no figures
-    shell = ipython.get_ipython() if ipython else None
-    if shell is not None:
-        plt.switch_backend(plt.get_backend())  # the backend brings a formatter: load it first
-        shell.display_formatter.formatters["image/png"].for_type(Figure, figure_png)
-
-
-def figure_png(figure: Figure) -> bytes:
-    """Draw a figure as a small PNG.
-
-    Figures made of greys become greyscale files, the others get a palette of 256 colours: a
-    third of what matplotlib writes for slices, whose noise compresses badly.
-
-    Args:
-        figure: Any figure with an opaque background.
-
-    Returns:
-        The file's bytes. It carries its resolution, so that a page knows its size in inches.
-    """
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=figure.dpi, bbox_inches="tight")
-    step = 255 / (GREY_LEVELS - 1)
-    pixels = np.asarray(Image.open(drawn).convert("RGB"))  # (H, W, 3)
-    pixels = np.rint(np.rint(pixels / step) * step).astype(np.uint8)
-    if (pixels == pixels[..., :1]).all():
-        image = Image.fromarray(pixels[..., 0])
-    else:
-        image = Image.fromarray(pixels).quantize(256, dither=Image.Dither.NONE)
-    stored = io.BytesIO()
-    image.save(stored, format="png", optimize=True, dpi=(figure.dpi, figure.dpi))
-    return stored.getvalue()
+Values = Sequence[float] | tuple[Sequence[float], Sequence[float]]
 
 
 def show_slices(
@@ -111,35 +45,21 @@ def show_slices(
     Returns:
         The figure.
     """
-    columns = min(columns, len(panels))
     bands = 1 if zoom is None else 2
-    rows = math.ceil(len(panels) / columns)
     height = size * bands + (0.5 if notes else 0.25)  # of a row: images, title, note
-    figure, axes = plt.subplots(
-        rows * bands, columns, figsize=(size * columns, height * rows), squeeze=False
-    )
-    for axis in axes.flat:
-        axis.axis("off")
+    figure, axes = _grid(len(panels), columns, size, height, bands)
+    look = {"cmap": cmap, "vmin": vmin, "vmax": vmax}
     for number, (title, image) in enumerate(panels.items()):
-        row, column = divmod(number, columns)
-        pixels = _pixels(image)
-        axis = axes[row * bands, column]
-        axis.imshow(pixels, cmap=cmap, vmin=vmin, vmax=vmax)
-        axis.set_title(title)
-        last = axis
+        row, column = divmod(number, axes.shape[1])
+        whole, last = axes[row * bands, column], axes[(row + 1) * bands - 1, column]
+        note = (notes or {}).get(title, "")
+        draw_image(whole, image, title, note if zoom is None else "", **look)
         if zoom is not None:
             top, left, side = zoom
-            axis.add_patch(
-                Rectangle((left, top), side, side, fill=False, edgecolor=COLOURS[4], linewidth=1.2)
-            )
-            last = axes[row * bands + 1, column]
-            part = pixels[top : top + side, left : left + side]
-            last.imshow(part, cmap=cmap, vmin=vmin, vmax=vmax)
-            last.set(xticks=[], yticks=[])
+            frame(whole, top, left, side)
+            part = image[..., top : top + side, left : left + side]
+            draw_image(last, part, note=note, **look)
             last.spines[:].set(visible=True, color=COLOURS[4], linewidth=1.2)
-            last.axis("on")
-        if notes and title in notes:
-            last.text(0.5, -0.04, notes[title], transform=last.transAxes, ha="center", va="top")
     return figure
 
 
@@ -163,29 +83,65 @@ def show_errors(
     Returns:
         The figure.
     """
-    errors = {title: np.abs(_pixels(image) - _pixels(truth)) for title, image in panels.items()}
-    scale = scale or max(float(np.quantile(error, 0.995)) for error in errors.values())
-    columns = min(columns, len(errors))
-    rows = math.ceil(len(errors) / columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(size * columns + 0.7, (size + 0.25) * rows), squeeze=False
-    )
-    for axis in axes.flat:
-        axis.axis("off")
-    for axis, (title, error) in zip(axes.flat, errors.items(), strict=False):
-        drawn = axis.imshow(error, cmap="magma", vmin=0, vmax=scale)
-        axis.set_title(title)
-    figure.colorbar(drawn, ax=axes, label="absolute error", shrink=0.85)
+    errors = {title: (image - truth).abs() for title, image in panels.items()}
+    scale = scale or max(float(np.quantile(as_pixels(e), 0.995)) for e in errors.values())
+    look = {"cmap": "magma", "vmin": 0, "vmax": scale}
+    return show_maps(errors, label="absolute error", columns=columns, size=size, **look)
+
+
+def show_maps(
+    maps: Mapping[str, Tensor],
+    *,
+    label: str = "",
+    slices: Mapping[str, Tensor] | None = None,
+    brightest: float = 1.0,
+    notes: Mapping[str, str] | None = None,
+    columns: int = 4,
+    size: float = 2.4,
+    **look: Any,
+) -> Figure:
+    """Show maps in colour on one scale, with a colour bar where it has a label.
+
+    Args:
+        maps: Title -> map, (H, W) or with leading axes of length 1. NaN is drawn grey.
+        label: What the colours mean; without it there is no colour bar.
+        slices: Title -> image in grey, drawn before the maps.
+        brightest: Grey value drawn white.
+        notes: Title -> a line under that map.
+        columns: Images per row.
+        size: Width of a panel, in inches.
+        **look: Arguments of ``imshow`` for the maps: ``cmap``, ``vmin``, ``vmax``.
+
+    Returns:
+        The figure; its first axes are the panels, in order.
+    """
+    slices, notes = slices or {}, notes or {}
+    height = size + (0.5 if notes else 0.25)
+    figure, axes = _grid(len(slices) + len(maps), columns, size, height)
+    panels = iter(axes.flat)
+    for title, image in slices.items():
+        draw_image(next(panels), image, title, vmax=brightest)
+    for title, values in maps.items():
+        axis = next(panels)
+        axis.set_facecolor("0.85")
+        drawn = draw_image(axis, values, title, notes.get(title, ""), **look)
+    if label:
+        figure.set_figwidth(figure.get_figwidth() + 0.7)
+        figure.colorbar(drawn, ax=axes, label=label, shrink=0.85)
     return figure
 
 
 def plot_curves(
-    curves: Mapping[str, Sequence[float] | tuple[Sequence[float], Sequence[float]]],
+    curves: Mapping[str, Values],
     *,
     xlabel: str,
     ylabel: str,
     log: bool = False,
+    xlog: bool = False,
     title: str | None = None,
+    styles: Mapping[str, Mapping[str, Any]] | None = None,
+    levels: Mapping[str, float] | None = None,
+    legend: bool = True,
     ax: Axes | None = None,
 ) -> Figure:
     """Plot curves in one pair of axes.
@@ -195,7 +151,11 @@ def plot_curves(
         xlabel: Label of the horizontal axis, with its unit.
         ylabel: Label of the vertical axis, with its unit.
         log: Logarithmic vertical axis.
+        xlog: Logarithmic horizontal axis.
         title: Title of the axes.
+        styles: Label -> arguments of ``plot`` for that curve, such as a marker.
+        levels: Label -> value marked by a dotted horizontal line.
+        legend: Explain the lines, where there are several.
         ax: Axes to draw in; a new figure's if None.
 
     Returns:
@@ -204,21 +164,29 @@ def plot_curves(
     if ax is None:
         _, ax = plt.subplots(figsize=(6.4, 3.4))
     for label, values in curves.items():
-        if isinstance(values, tuple):
-            ax.plot(*values, label=label)
-        else:
-            ax.plot(range(1, len(values) + 1), values, label=label)
-    ax.set_xlabel(xlabel)
-    ax.set_ylabel(ylabel)
+        if not isinstance(values, tuple):
+            values = range(1, len(values) + 1), values
+        ax.plot(*values, **{"label": label} | dict((styles or {}).get(label, {})))
+    for (label, level), line in zip((levels or {}).items(), (":", "--", "-."), strict=False):
+        ax.axhline(level, color="#555555", linestyle=line, linewidth=1.4, label=label)
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title or "")
     if log:
         ax.set_yscale("log")
-    if title:
-        ax.set_title(title)
-    if len(curves) > 1:
+    if xlog:
+        ax.set_xscale("log")
+    if legend and len(ax.get_legend_handles_labels()[1]) > 1:
         ax.legend()
     return ax.figure
 
 
-def _pixels(image: Tensor) -> np.ndarray:
-    pixels = image.detach().cpu().float().numpy()
-    return pixels.reshape(pixels.shape[-2:])
+def _grid(
+    panels: int, columns: int, width: float, height: float, bands: int = 1
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure with room for so many panels; the axes that are left over are off."""
+    columns = min(columns, panels)
+    rows = math.ceil(panels / columns)
+    size = (width * columns, height * rows)
+    figure, axes = plt.subplots(rows * bands, columns, figsize=size, squeeze=False)
+    for axis in axes[bands * (rows - 1) :, panels - columns * (rows - 1) :].flat:
+        axis.axis("off")
+    return figure, axes

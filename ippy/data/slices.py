@@ -87,7 +87,7 @@ def find_faults(paths: Sequence[Path]) -> dict[Path, str]:
             desc="Checking slices",
             unit="slice",
             leave=False,
-            disable=None,  # no bar where nobody looks
+            disable=None,  # no bar where the output is no terminal
         )
         return {path: fault for path, fault in zip(paths, checks, strict=True) if fault}
 

@@ -119,7 +119,7 @@ def _factor(trials: Sequence[Trial]) -> str:
         return ""
     if abs(factor + 1) < 1e-3:
         return "The result has the wrong sign."
-    return f"The result is right up to a constant factor, {factor:.4g} in all that was tried."
+    return f"The result is right up to a constant factor, {factor:.4g}; divided by it, it is right."
 
 
 def _shift(trials: Sequence[Trial]) -> str:
@@ -148,7 +148,7 @@ def _first_image(trials: Sequence[Trial]) -> str:
 
 
 def _border(trials: Sequence[Trial]) -> str:
-    large = [t for t in trials if t.right[0].ndim == 4 and min(t.right[0].shape[2:]) > 2 * BORDER]
+    large = [t for t in trials if t.right[0].ndim == 4 and min(t.right[0].shape[2:]) > 3 * BORDER]
     inside = (..., slice(BORDER, -BORDER), slice(BORDER, -BORDER))
     if large and all(
         not t.passes and same(t.result[inside], t.right[0][inside], t.tolerance) for t in large

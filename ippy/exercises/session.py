@@ -24,8 +24,7 @@ def plain_session() -> Iterator[None]:
     """
     with ExitStack() as stack:
         _keep(stack, torch.get_default_device, _set_device)
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.enable_grad())
+        stack.enter_context(torch.inference_mode(False))  # which also records gradients
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
         for device in _devices():
@@ -33,8 +32,7 @@ def plain_session() -> Iterator[None]:
         stack.enter_context(torch.autograd.set_detect_anomaly(False))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
-        stack.enter_context(np.errstate(divide="ignore", over="ignore", under="ignore"))
-        stack.enter_context(np.errstate(invalid="ignore"))
+        stack.enter_context(np.errstate(all="ignore"))
         _keep(stack, torch.get_default_dtype, torch.set_default_dtype, torch.float32)
         _keep(stack, torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode, 0)
         _keep(stack, _matmul_precision, _set_matmul_precision, "highest")

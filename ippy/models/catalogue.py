@@ -84,7 +84,6 @@ def build(name: str, *, seed: int | None = None) -> nn.Module:
             draws them from that global state, as PyTorch does.
 
     Raises:
-        TypeError: ``seed`` is not a whole number.
         ValueError: There is no model of that name, or ``seed`` is negative.
     """
     entry = spec(name)

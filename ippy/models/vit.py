@@ -18,7 +18,6 @@ from ippy.base.checks import (
     check_sides,
     check_tensor,
     check_values,
-    extremes,
 )
 from ippy.models.attention import attend
 from ippy.models.base import Model, check_same_channels, entry
@@ -117,9 +116,7 @@ class TransformerEncoderBlock(Model):
     def check_input(self, x: Tensor) -> None:
         """Check that ``x`` is a batch of tokens (B, N, d)."""
         (d,) = self.norm1.normalized_shape
-        check_tensor("x", x, axes=(3,), expected=f"tokens (B, N, {d})")
-        if x.shape[2] != d:
-            raise ValueError(f"x has shape {tuple(x.shape)}; expected tokens (B, N, {d})")
+        check_tensor("x", x, axes=(3,), expected=f"tokens (B, N, {d})", sizes={2: d})
         check_match("x", x, self.norm1.weight)
         check_values("x", x)
 
@@ -246,25 +243,16 @@ class ViTReconstructor(Model):
                 raise ValueError(f"origin has {len(origin)} rows for {len(x)} images x")
 
     def check_positions(self, grid: tuple[int, int], origin: Tensor | None = None) -> None:
-        """Check that there are positions for a grid of patches."""
+        """Check that there are positions for a grid of patches, and for windows of that size."""
         check_sides("grid", grid)
-        if origin is None:
-            return
-        check_tensor(
-            "origin", origin, axes=(2,), expected="(B, 2)", dtypes=(torch.int64, torch.int32)
-        )
-        G = self.grid_size
-        last = torch.tensor([G - grid[0], G - grid[1]], device=origin.device)  # (2,)
-        if origin.shape[1] != 2 or _reaches_below_0(origin) or _reaches_below_0(last - origin):
-            raise ValueError(
-                f"origin is {origin.tolist()}; expected (B, 2) rows and columns that keep a window "
-                f"of {grid[0]}x{grid[1]} patches inside the grid of {G}x{G}"
+        if origin is not None:
+            integers = (torch.int64, torch.int32)
+            check_tensor(
+                "origin", origin, axes=(2,), expected="(B, 2)", sizes={1: 2}, dtypes=integers
             )
-
-
-def _reaches_below_0(x: Tensor) -> bool:
-    found = extremes(x)
-    return found is not None and found[0] < 0
+            for axis, side in enumerate(grid):
+                last = self.grid_size - side
+                check_values(f"origin[:, {axis}]", origin[:, axis], least=0, most=last, wait=True)
 
 
 def check_multiple(**sides: int) -> None:

@@ -65,7 +65,7 @@ class Blurring(LinearOperator):
         if (kernel is None) == (kernel_type is None):
             raise ValueError(
                 "expected either kernel, a (k, k) tensor, or kernel_type, 'motion' or 'gaussian'; "
-                f"came {'neither' if kernel is None else 'both'}"
+                f"got {'neither' if kernel is None else 'both'}"
             )
         check_sides("img_shape", img_shape)
         if kernel is not None:
@@ -137,12 +137,9 @@ def _custom_kernel(kernel: Tensor) -> Tensor:
     if not kernel.is_floating_point() and not kernel.is_complex():
         kernel = kernel.float()
     check_tensor("kernel", kernel, axes=(2,), expected="(k, k) with k odd")
-    if kernel.shape[0] != kernel.shape[1] or kernel.shape[0] % 2 == 0 or kernel.is_meta:
-        raise ValueError(
-            f"kernel has shape {tuple(kernel.shape)} on {kernel.device}; expected (k, k) with k "
-            "odd. Pad it with a row and a column of zeros if need be."
-        )
-    check_window("kernel's side", kernel.shape[0])
+    check_window("kernel's side", len(kernel))
+    if kernel.shape[0] != kernel.shape[1]:
+        raise ValueError(f"kernel has shape {tuple(kernel.shape)}; expected (k, k) with k odd")
     check_values("kernel", kernel, wait=True)
     if abs(kernel.double().sum()) <= 1e-6 * kernel.double().abs().sum():
         raise ValueError(

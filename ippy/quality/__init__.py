@@ -2,12 +2,14 @@
 
 from ippy.quality.evaluation import evaluate, measure_one_by_one, summarise
 from ippy.quality.losses import CombinedLoss, FourierLoss, PerceptualLoss, SSIMLoss
-from ippy.quality.metrics import lpips, mse, psnr, ssim
+from ippy.quality.metrics import METRICS, Metric, lpips, mse, psnr, ssim
 from ippy.quality.tiling import restore
 
 __all__ = [
+    "METRICS",
     "CombinedLoss",
     "FourierLoss",
+    "Metric",
     "PerceptualLoss",
     "SSIMLoss",
     "evaluate",

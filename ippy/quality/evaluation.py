@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import pandas as pd
@@ -11,44 +12,14 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from ippy.base.checks import check_choice, check_integer, check_tensor, check_values
+from ippy.base.checks import check_choice, check_integer, check_slice, check_type
 from ippy.base.device import get_device, usable
 from ippy.problems import InverseProblem
 from ippy.quality import metrics as measures
+from ippy.quality.inference import in_evaluation_mode, run
+from ippy.quality.metrics import METRICS
 
 MEASUREMENT = "Measurement"  # the row of the blurred, noisy image itself
-METRICS = ("mse", "psnr", "ssim", "lpips")
-
-PUBLISHED = pd.DataFrame.from_dict(
-    {
-        "CNN": (0.000340, 34.696, 0.9277, 0.0598),
-        "ResCNN": (0.000317, 35.002, 0.9334, 0.0540),
-        "UNet": (0.000080, 41.014, 0.9741, 0.0155),
-        "ResidualUNet": (0.000090, 40.516, 0.9724, 0.0148),
-        "AttentionUNet": (0.000098, 40.118, 0.9707, 0.0194),
-        "UNetPP": (0.000088, 40.594, 0.9708, 0.0169),
-        "ViT": (0.000174, 37.643, 0.9541, 0.0285),
-    },
-    orient="index",
-    columns=list(METRICS),
-)
-"""Means over the first 8 slices of patient C081, of models trained on 3306 real slices."""
-
-PUBLISHED_SLICES = 3306
-PUBLISHED_TRAINING = pd.DataFrame.from_dict(
-    {
-        "CNN": (30, 8),
-        "ResCNN": (20, 8),
-        "UNet": (10, 8),
-        "ResidualUNet": (10, 8),
-        "AttentionUNet": (10, 8),
-        "UNetPP": (10, 8),
-        "ViT": (10, 2),
-    },
-    orient="index",
-    columns=["epochs", "batch_size"],
-)
-"""How those models were trained: Adam at 1e-3, MSE, float32, an epoch of all 3306 slices."""
 
 
 def measure_one_by_one(
@@ -56,17 +27,17 @@ def measure_one_by_one(
 ) -> Tensor:
     """Measure images as the published protocol does: noise from one CPU generator, in order.
 
+    The images are taken in float32, whatever their type.
+
     Args:
         images: Slices (N, 1, H, W) in [0, 1], or a data set of (1, H, W).
         problem: Makes the measurements.
         seed: Seed of the generator.
 
     Returns:
-        Measurements (N, 1, H, W), on the CPU.
+        Measurements (N, 1, H, W) in float32, on the CPU.
 
     Raises:
-        TypeError: ``images`` are not tensors of floating-point numbers, or ``problem`` or ``seed``
-            is of the wrong type.
         ValueError: There is no image, they differ in size, or one has another shape or holds NaN.
     """
     measurements = [y for _, y in _measured(images, _numbers(images), problem, seed)]
@@ -90,15 +61,17 @@ def evaluate(
 ) -> pd.DataFrame:
     """Score models on the same measurements of the same images.
 
-    Images are measured in order with noise from one CPU generator, restored one by one in
-    float32, and clamped to [0, 1] before they are scored. Only one image is held at a time, so a
-    data set may be larger than the memory.
+    Images are measured in float32, in order, with noise from one CPU generator, restored one by
+    one, without autocast, and clamped to [0, 1] before they are scored. Only one image is held at a
+    time, so a data set may be larger than the memory. Models come back as they were: in the same
+    modes and on the same devices.
 
     Args:
-        models: Models by name.
+        models: Models by name; each runs in its own floating-point type, in evaluation mode.
         images: Slices (N, 1, H, W) in [0, 1], or a data set of (1, H, W), which may differ in size.
         problem: Makes the measurements.
-        metrics: Which of "mse", "psnr", "ssim", "lpips" to compute.
+        metrics: Which of "mse", "psnr", "ssim", "lpips" to compute, the keys of
+            :data:`ippy.quality.METRICS`.
         seed: Seed of the noise.
         first: Take only this many images, from the first on.
         device: Where the models run; the best there is if None.
@@ -109,47 +82,55 @@ def evaluate(
         "Measurement", the blurred image itself, come first, then the models in their order.
 
     Raises:
-        TypeError: An argument is of the wrong type.
+        TypeError: An argument is of the wrong type, or a model returns no tensor.
         ValueError: A metric or the device is unknown, there is no image, one has another shape or
             holds NaN, or a model can't take one or returns NaN.
     """
     _check_models(models)
-    if isinstance(metrics, str) or not isinstance(metrics, Sequence):
-        raise TypeError(f"metrics is a {type(metrics).__name__}; expected a list, e.g. ['psnr']")
-    for number, name in enumerate(metrics):
-        check_choice(f"metrics[{number}]", name, METRICS)
-    check_choice("progress", progress, (False, True))
+    metrics = _checked_metrics(metrics)
+    progress = check_choice("progress", progress, (False, True))
     numbers = _numbers(images, first)
     device = usable(device) if device is not None else get_device()
 
     restorers = {MEASUREMENT: nn.Identity(), **models}
-    for model in restorers.values():
-        model.to(device).eval()
     rows = {name: [] for name in restorers}
-    with tqdm(total=len(restorers) * len(numbers), disable=not progress, unit="image") as bar:
+    with ExitStack() as stack:
+        stack.enter_context(torch.autocast(device.type, enabled=False))
+        for model in restorers.values():
+            stack.enter_context(in_evaluation_mode(model, device))
+        total = len(restorers) * len(numbers)
+        bar = stack.enter_context(tqdm(total=total, disable=not progress, unit="image"))
         for number, (x, y) in enumerate(_measured(images, numbers, problem, seed)):
             x, y = x.to(device), y.to(device)
             for name, model in restorers.items():
-                try:
-                    x_hat = model(y).clamp(0, 1)
+                with _named(f"models[{name!r}] on images[{number}]"):
+                    x_hat = run("it", model, y).clamp(0, 1)
                     scores = {m: getattr(measures, m)(x_hat, x).item() for m in metrics}
-                except (TypeError, ValueError) as error:
-                    kind = TypeError if isinstance(error, TypeError) else ValueError
-                    raise kind(f"models[{name!r}] on images[{number}]: {error}") from error
                 rows[name].append({"model": name, "image": number, **scores})
                 bar.update()
     return pd.DataFrame([row for of_model in rows.values() for row in of_model])
+
+
+@contextmanager
+def _named(place: str) -> Iterator[None]:
+    """Put the place before the message of an error, or under it where the error is not ours."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{place}: {error}") from error
+    except Exception as error:
+        error.add_note(f"in {place}")
+        raise
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
     """Return the mean of each metric over the images: one row a model, in the table's order.
 
     Raises:
-        TypeError: ``table`` is not a pandas table.
-        ValueError: It has no columns "model" and "image".
+        ValueError: ``table`` has no columns "model" and "image".
     """
-    if not isinstance(table, pd.DataFrame):
-        raise TypeError(f"table is a {type(table).__name__}; expected what evaluate returned")
+    check_type("table", table, pd.DataFrame, "evaluate(models, images, problem)")
     if not {"model", "image"} <= set(table.columns):
         raise ValueError(f"table has the columns {list(table.columns)}; expected model and image")
     return table.drop(columns="image").groupby("model", sort=False).mean()
@@ -158,11 +139,11 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
 def _numbers(images: Tensor | Dataset[Tensor], first: int | None = None) -> range:
     """Return the numbers of the first images; the images are checked when they are read."""
     if first is not None:
-        check_integer("first", first, least=1)
+        first = check_integer("first", first, least=1)
     if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")) or isinstance(
         images, (str, bytes, Mapping, np.ndarray)
     ):
-        raise TypeError(f"images is a {type(images).__name__}; expected a tensor or a data set")
+        check_type("images", images, (Tensor, Dataset), "torch.from_numpy(array), (N, 1, H, W)")
     if isinstance(images, Tensor) and images.ndim != 4:
         raise ValueError(f"images has shape {tuple(images.shape)}; expected (N, 1, H, W)")
     numbers = range(len(images))[:first]
@@ -175,26 +156,26 @@ def _measured(
     images: Tensor | Dataset[Tensor], numbers: range, problem: InverseProblem, seed: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield each image and its measurement, (1, 1, H, W), with noise from one generator."""
-    if not isinstance(problem, InverseProblem):
-        raise TypeError(
-            f"problem is a {type(problem).__name__}; expected an InverseProblem, e.g. "
-            "motion_deblurring()"
-        )
+    check_type("problem", problem, InverseProblem, "motion_deblurring()")
     generator = torch.Generator().manual_seed(check_integer("seed", seed))
     for number in numbers:
-        name, x = f"images[{number}]", images[number]
-        check_tensor(name, x, axes=(3,), expected="(1, H, W)")
-        if len(x) != 1:
-            raise ValueError(f"{name} has shape {tuple(x.shape)}; expected (1, H, W)")
-        check_values(name, x, span=2, wait=True)
-        yield x[None], problem.measure(x[None].cpu(), generator)
+        x = images[number]
+        check_slice(f"images[{number}]", x, wait=True)
+        x = x[None].to(torch.float32)
+        yield x, problem.measure(x.cpu(), generator)
+
+
+def _checked_metrics(metrics: Sequence[str]) -> list[str]:
+    if isinstance(metrics, np.ndarray):
+        metrics = metrics.tolist()
+    if isinstance(metrics, str) or not isinstance(metrics, (Sequence, Mapping)):
+        check_type("metrics", metrics, list, "['psnr']")
+    return [check_choice(f"metrics[{k}]", m, tuple(METRICS)) for k, m in enumerate(metrics)]
 
 
 def _check_models(models: Mapping[str, nn.Module]) -> None:
-    if not isinstance(models, Mapping):
-        raise TypeError(f"models is a {type(models).__name__}; expected a dict, name -> model")
+    check_type("models", models, Mapping, "{'UNet': load_checkpoint('UNet')}")
     for name, model in models.items():
-        if not isinstance(model, nn.Module):
-            raise TypeError(f"models[{name!r}] is a {type(model).__name__}; expected an nn.Module")
+        check_type(f"models[{name!r}]", model, nn.Module, "load_checkpoint('UNet')")
     if MEASUREMENT in models:
         raise ValueError(f"models has the name {MEASUREMENT!r}, which is that of the first rows")

@@ -8,14 +8,37 @@ from __future__ import annotations
 
 import functools
 import warnings
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from ippy.base.checks import LARGEST, check_number, check_pair
+from ippy.base.checks import LARGEST, check_number, check_pair, extremes
 from ippy.quality.features import MIN_SIZE, MISSING_FEATURES, check_colours, features_available
 
-HIGHER_IS_BETTER: dict[str, bool] = {"mse": False, "psnr": True, "ssim": True, "lpips": False}
+
+@dataclass(frozen=True)
+class Metric:
+    """How a table or an axis shows a metric.
+
+    Attributes:
+        label: Name, with the unit if there is one.
+        digits: After the decimal point.
+        higher_is_better: Which way a better reconstruction changes it.
+    """
+
+    label: str
+    digits: int
+    higher_is_better: bool
+
+
+METRICS: dict[str, Metric] = {
+    "mse": Metric("MSE", 6, False),
+    "psnr": Metric("PSNR (dB)", 2, True),
+    "ssim": Metric("SSIM", 4, True),
+    "lpips": Metric("LPIPS", 4, False),
+}
+"""The four functions of this module, by name."""
 
 WINDOW = 7  # side of SSIM's windows in pixels
 
@@ -24,7 +47,6 @@ def mse(x_hat: Tensor, x: Tensor) -> Tensor:
     """Return the mean squared error of each image, (B,).
 
     Raises:
-        TypeError: The images are not tensors of floating-point numbers.
         ValueError: Their shapes are not the same (B, C, H, W), or they hold NaN or infinity.
     """
     check_pair(x_hat, x, wait=True)
@@ -42,8 +64,6 @@ def psnr(x_hat: Tensor, x: Tensor, *, data_range: float = 1.0) -> Tensor:
         data_range: Largest minus smallest possible grey level.
 
     Raises:
-        TypeError: The images are not tensors of floating-point numbers, or ``data_range`` is not a
-            number.
         ValueError: The shapes are not the same (B, C, H, W), the images hold NaN or infinity, ``x``
             does not fit ``data_range``, or that is not positive.
     """
@@ -65,18 +85,20 @@ def ssim(x_hat: Tensor, x: Tensor, *, data_range: float = 1.0) -> Tensor:
         data_range: Largest minus smallest possible grey level.
 
     Raises:
-        TypeError: The images are not tensors of floating-point numbers, or ``data_range`` is not a
-            number.
         ValueError: The shapes are not the same (B, C, H, W), an image is smaller than a window or
             holds NaN or infinity, ``x`` does not fit ``data_range``, or that is not positive.
     """
     data_range = _check_range(data_range)
     check_pair(x_hat, x, min_size=WINDOW, data_range=data_range, wait=True)
+    found = [extremes(images) for images in (x_hat, x)]
+    if None in found:  # inside a transform or an export: any values, any number of images
+        precise = _precise(x.device)
+        return _ssim(x_hat.to(precise), x.to(precise), data_range).float()
     dtype = torch.promote_types(x.dtype, torch.float32)
-    if max(x.detach().abs().max(), x_hat.detach().abs().max()) > 2 * data_range:
+    if max(-found[0][0], found[0][1], -found[1][0], found[1][1]) > 2 * data_range:
         dtype = _precise(x.device)  # far off the scale, the variances are small differences
-    pairs = zip(x_hat.to(dtype), x.to(dtype), strict=True)  # one image at a time fits the cache
-    return torch.stack([_ssim(a, b, data_range) for a, b in pairs]).float()
+    pairs = zip(x_hat.to(dtype).split(1), x.to(dtype).split(1), strict=True)
+    return torch.cat([_ssim(a, b, data_range) for a, b in pairs]).float()  # one fits the cache
 
 
 def lpips(x_hat: Tensor, x: Tensor) -> Tensor:
@@ -91,7 +113,6 @@ def lpips(x_hat: Tensor, x: Tensor) -> Tensor:
 
     Raises:
         FileNotFoundError: The pretrained features can't be had.
-        TypeError: The images are not tensors of floating-point numbers.
         ValueError: The shapes are not the same (B, 1 or 3, H, W), or the images are too small, hold
             NaN or infinity, or are not on the scale of [0, 1].
     """
@@ -113,7 +134,7 @@ def _precise(device: torch.device) -> torch.dtype:
 
 
 def _ssim(x_hat: Tensor, x: Tensor, data_range: float) -> Tensor:
-    """Return the mean SSIM of one image (C, H, W).
+    """Return the mean SSIM of each image (B, C, H, W): (B,).
 
     Both factors of SSIM are written as 1 minus a difference, with var(x_hat - x) in place of the
     covariance: 2 cov = var_hat + var - var(x_hat - x). Where the images nearly agree nothing is
@@ -123,7 +144,7 @@ def _ssim(x_hat: Tensor, x: Tensor, data_range: float) -> Tensor:
     error = x_hat - x
     mu_hat, mu, squares, error_squares = _window_means(
         torch.stack([x_hat, x, x_hat * x_hat + x * x, error * error])
-    )  # (C, H-6, W-6) each
+    ).unbind()  # (B, C, H-6, W-6) each
     mu_squares, mu_error_squares = mu_hat * mu_hat + mu * mu, (mu_hat - mu).square()
     sample = WINDOW**2 / (WINDOW**2 - 1)  # from mean squares to sample variances
     variances = (sample * (squares - mu_squares)).clamp(min=0)  # of x_hat plus of x
@@ -132,7 +153,7 @@ def _ssim(x_hat: Tensor, x: Tensor, data_range: float) -> Tensor:
     error_variance = torch.minimum(error_variance.clamp(min=0), 2 * variances)
     luminance = 1 - mu_error_squares / (mu_squares + C1)
     structure = 1 - error_variance / (variances + C2)
-    return (luminance * structure).mean()
+    return (luminance * structure).mean(dim=(1, 2, 3))
 
 
 def _window_means(x: Tensor) -> Tensor:
@@ -156,6 +177,11 @@ def _lpips_network(device: torch.device) -> nn.Module:
         raise FileNotFoundError(MISSING_FEATURES)
     from lpips import LPIPS
 
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+    default = torch.get_default_dtype()
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), torch.device("cpu"):
         warnings.simplefilter("ignore")  # it calls torchvision by an older name of an argument
-        return LPIPS(net="alex", verbose=False).to(device).requires_grad_(False)
+        torch.set_default_dtype(torch.float32)  # of its constants, whatever the caller's may be
+        try:
+            return LPIPS(net="alex", verbose=False).to(device).requires_grad_(False)
+        finally:
+            torch.set_default_dtype(default)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from itertools import product
+from itertools import chain, product
 
 import torch
 from torch import Tensor, nn
 
-from ippy.base.checks import check_integer, check_tensor, check_values
+from ippy.base.checks import check_integer, check_tensor, check_type, check_values
+from ippy.models.base import unwrap
 from ippy.models.patches import pad_to_multiple
+from ippy.quality.inference import in_evaluation_mode, run
 
 GRID = 8  # pixels: three poolings halve an image exactly where 8 divides its sides
 SMALLEST_TILE = 64
@@ -28,67 +30,57 @@ def restore(model: nn.Module, y: Tensor, *, tile: int | None = None, overlap: in
     trained for, 256, of which it has learned the positions.
 
     Args:
-        model: Maps (B, C, H, W) to (B, C', H, W). It runs where it is, in evaluation mode.
+        model: Maps (B, C, H, W) to (B, C', H, W). It runs where it is, in its own floating-point
+            type and in evaluation mode, and is given back in the mode that it was in.
         y: Measurements (B, C, H, W), on any device.
         tile: Side of the tiles in pixels, 64 or more, a multiple of 8; None for whole images.
         overlap: Pixels that neighbouring tiles share, a multiple of 8, at most half a tile.
 
     Returns:
-        The restored images, (B, C', H, W), on the device of ``y``, not clamped to [0, 1].
+        The restored images, (B, C', H, W), on the device and in the type of ``y``, not clamped to
+        [0, 1].
 
     Raises:
-        TypeError: An argument, or what the model returns, is of the wrong type.
+        TypeError: An argument is of the wrong type, or the model returns no tensor.
         ValueError: ``y`` has another shape or holds NaN or infinity, a number does not fit, or the
             model returns another size, or NaN.
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model is a {type(model).__name__}; expected an nn.Module")
+    check_type("model", model, nn.Module, "build('UNet')")
     check_tensor("y", y, axes=(4,), expected="(B, C, H, W)")
     check_values("y", y, wait=True)
-    grid = math.lcm(GRID, getattr(model, "patch_size", 1))
-    check_integer("overlap", overlap)
+    grid = math.lcm(GRID, getattr(unwrap(model), "patch_size", 1))
+    overlap = check_integer("overlap", overlap)
     if tile is not None:
-        check_integer("tile", tile, least=SMALLEST_TILE)
+        tile = check_integer("tile", tile, least=SMALLEST_TILE)
         check_integer("overlap", overlap, most=tile // 2)
         if tile % grid or overlap % grid:
             raise ValueError(f"tile is {tile}, overlap is {overlap}; expected multiples of {grid}")
 
     padded = pad_to_multiple(y, grid)  # (B, C, H', W')
     rows, columns = (_spans(length, tile, overlap) for length in padded.shape[2:])
-    device = next((p.device for p in model.parameters()), y.device)
-    was_training = model.training
-    model.eval()
-    try:
-        x_hat = None
+    device = next(chain(model.parameters(), model.buffers()), y).device
+    x_hat = None
+    with in_evaluation_mode(model):
         for number, (top, bottom, down), (left, right, across) in product(
             range(len(y)), rows, columns
         ):
             window = (slice(number, number + 1), ..., slice(top, bottom), slice(left, right))
-            part = model(padded[window].to(device))  # (1, C', h, w)
-            check_tensor("what model returns", part, axes=(4,), expected="(B, C, H, W)")
-            if len(part) != 1 or part.shape[2:] != padded[window].shape[2:]:
-                raise ValueError(
-                    f"model maps {tuple(padded[window].shape)} to {tuple(part.shape)}; expected "
-                    "one that keeps batch, height and width"
-                )
-            check_values("what model returns", part, wait=True)
-            part = part.to(y.device)
+            part = run("model", model, padded[window].to(device)).to(y.device)  # (1, C', h, w)
             if x_hat is None:
                 x_hat = part.new_zeros(len(y), part.shape[1], *padded.shape[2:])
             x_hat[window] += part * (down[:, None] * across).to(part)
-    finally:
-        model.train(was_training)
     return x_hat[..., : y.shape[2], : y.shape[3]].contiguous()
 
 
 def _spans(length: int, tile: int | None, overlap: int) -> list[Span]:
     """Cover one axis, up to its end, with tiles whose weights sum to 1 at each pixel."""
+    exact = {"dtype": torch.float32, "device": "cpu"}  # whatever the defaults are
     if tile is None or length <= tile:
-        return [(0, length, torch.ones(length))]
-    ramp = torch.arange(1, overlap + 1) / (overlap + 1)  # in (0, 1)
-    spans, total = [], torch.zeros(length)
+        return [(0, length, torch.ones(length, **exact))]
+    ramp = torch.arange(1, overlap + 1, **exact) / (overlap + 1)  # in (0, 1)
+    spans, total = [], torch.zeros(length, **exact)
     for start in [*range(0, length - tile, tile - overlap), length - tile]:
-        weights = torch.ones(tile)
+        weights = torch.ones(tile, **exact)
         if overlap and start > 0:
             weights[:overlap] *= ramp
         if overlap and start + tile < length:

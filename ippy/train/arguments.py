@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from ippy.base.checks import check_batch, check_type, check_values
+from ippy.models.base import unwrap
 from ippy.problems import InverseProblem
 from ippy.train.distributed import on_main
 from ippy.train.pairs import check_dataset
@@ -37,12 +39,12 @@ def check_arguments(
         ValueError: One can't be used, or not with the others; the folder of ``save_to`` may have
             been made by then, and nothing else.
     """
-    check_type("recipe", recipe, Recipe, "Recipe(steps=300)")
-    check_type("problem", problem, InverseProblem, "motion_deblurring()")
 
     def check() -> None:
         _check_model(model)
-        check_dataset(dataset, recipe.crop, getattr(model, "patch_size", 1))
+        check_type("problem", problem, InverseProblem, "motion_deblurring()")
+        check_type("recipe", recipe, Recipe, "Recipe(steps=300)")
+        check_dataset(dataset, recipe.crop, getattr(unwrap(model), "patch_size", 1))
         _check_share(recipe.batch_size, engine.num_processes)
         if validation is not None:
             check_batch("validation", validation, 1, min_size=8)
@@ -61,8 +63,20 @@ def check_arguments(
 
 def _check_model(model: Any) -> None:
     check_type("model", model, nn.Module, "build('UNet')")
-    if not any(weight.requires_grad for weight in model.parameters()):
-        raise ValueError(f"model, a {type(model).__name__}, has no weights that can be trained")
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    what = f"model, a {type(unwrap(model)).__name__},"
+    if not trained:
+        raise ValueError(f"{what} has no weights that can be trained")
+    for weight in model.parameters():
+        if weight.is_inference():
+            raise ValueError(
+                f"{what} was made under torch.inference_mode(), so its weights can't change; build "
+                "it anew outside"
+            )
+        if weight.is_meta:
+            raise ValueError(f"{what} is on the device 'meta' and has no values; build it on 'cpu'")
+        if weight.dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"{what} has {weight.dtype} weights; expected float32: model.float()")
 
 
 def _check_share(batch_size: int, processes: int) -> None:

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import torch
+from torch import nn
 from tqdm import TqdmWarning
 
 from ippy.base.device import get_device, has_fast_bf16, usable
+from ippy.models.base import unwrap
 
 with warnings.catch_warnings():  # Accelerate's bar warns in a notebook without ipywidgets
     warnings.simplefilter("ignore", TqdmWarning)
@@ -93,6 +95,16 @@ def own_share(engine: Accelerator, numbers: range) -> range:
     """Return the part of a batch's numbers that this process makes; all parts are equally long."""
     size = len(numbers) // engine.num_processes
     return numbers[engine.process_index * size :][:size]
+
+
+def unshared(model: nn.Module) -> nn.Module:
+    """Return what is inside the wrappers that share a model's work: the engine does that itself."""
+    inside = unwrap(model)
+    for wrapper in model.modules():  # from the outermost
+        sharing = isinstance(wrapper, nn.DataParallel | nn.parallel.DistributedDataParallel)
+        if sharing and unwrap(wrapper) is inside:
+            model = wrapper.module
+    return model
 
 
 def agree_to_stop(engine: Accelerator, signalled: bool, step: int, steps: int) -> bool:

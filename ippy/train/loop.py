@@ -19,11 +19,13 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from ippy.base.defaults import seed_globally, torch_defaults
 from ippy.base.device import memory_format
+from ippy.models.base import unwrap
 from ippy.problems import InverseProblem
 from ippy.quality import psnr
 from ippy.train.arguments import check_arguments
-from ippy.train.distributed import accelerator, own_share, runs_on
+from ippy.train.distributed import accelerator, own_share, runs_on, unshared
 from ippy.train.muon import make_optimizers
 from ippy.train.pairs import TrainingPairs
 from ippy.train.recipe import LOSSES, Recipe
@@ -65,24 +67,17 @@ class Objective(nn.Module):
     def __init__(self, model: nn.Module, loss: nn.Module) -> None:
         super().__init__()
         self.model, self.loss = model, loss
-        self.knows_positions = hasattr(model, "patch_size")
+        self.knows_positions = hasattr(unwrap(model), "patch_size")
+        self.dtype = next(weight.dtype for weight in model.parameters())
 
     def forward(self, x: Tensor, y: Tensor, origin: Tensor) -> Tensor:
         """Return the loss of truth x and measurement y, (B, 1, h, w), crops at ``origin``."""
         where = {"origin": origin} if self.knows_positions else {}
-        return self.loss(self.model(y, **where).float(), x)
+        return self.loss(self.model(y.to(self.dtype), **where).float(), x)
 
 
 class Run:
-    """A model, its optimisers, and how far they are.
-
-    Args:
-        engine: Device, precision and processes.
-        model: Trained in place.
-        dataset: Slices (1, H, W) in [0, 1].
-        problem: Makes the measurements.
-        recipe: How to train.
-        validation: Slices (N, 1, H, W) to follow the progress with, or None.
+    """A model, its optimisers, and how far they are; the arguments are those of :func:`fit`.
 
     Attributes:
         done: Number of steps taken, by this run and by the one that it goes on with.
@@ -100,23 +95,19 @@ class Run:
         recipe: Recipe,
         validation: Tensor | None,
     ) -> None:
-        self.engine, self.model, self.recipe = engine, model, recipe
+        self.engine, self.model, self.recipe = engine, unwrap(model), recipe
         self.dataset, self.problem = dataset, problem
-        model.to(engine.device, memory_format=memory_format(engine.device)).train()
-        self.weights = [weight for weight in model.parameters() if weight.requires_grad]
+        self.model.to(engine.device, memory_format=memory_format(engine.device)).train()
+        self.weights = [weight for weight in self.model.parameters() if weight.requires_grad]
+        for weight in self.weights:
+            weight.grad = None  # that of the caller
         self.optimizers = make_optimizers(
             self.weights, lr=recipe.lr, weight_decay=recipe.weight_decay
         )
-        for weight in self.weights:
-            weight.grad = None  # of the caller, maybe
-        self.objective = engine.prepare(Objective(model, LOSSES[recipe.loss]()))
+        self.objective = engine.prepare(Objective(unshared(model), LOSSES[recipe.loss]()))
+        grid, device = getattr(self.model, "patch_size", 1), engine.device
         self.pairs = TrainingPairs(
-            dataset,
-            problem,
-            crop=recipe.crop,
-            seed=recipe.seed,
-            grid=getattr(model, "patch_size", 1),
-            device=engine.device,
+            dataset, problem, crop=recipe.crop, seed=recipe.seed, grid=grid, device=device
         )
         self.images_per_step = recipe.batch_size * recipe.crop**2 / math.prod(self.pairs.shape)
         self.steps_per_block = max(1, recipe.steps // HISTORY_POINTS)
@@ -124,7 +115,7 @@ class Run:
         if validation is not None:
             x, noise = validation.float().cpu(), torch.Generator().manual_seed(recipe.seed)
             self.validation = x, problem.measure(x, noise)
-        self.done, self.losses = 0, torch.zeros(recipe.steps, device=engine.device)
+        self.done, self.losses = 0, torch.zeros(recipe.steps, device=device)
         self.validations: list[tuple[int, float, float]] = []
         self.moving = False
         self.seconds_before, self.start = 0.0, time.perf_counter()
@@ -142,7 +133,9 @@ class Run:
     def step(self) -> None:
         """Take one step: pairs, loss, gradient, clipping, the optimisers' moves."""
         first, count = self.done * self.recipe.batch_size, self.recipe.batch_size
-        batch = self.pairs.batch(own_share(self.engine, range(first, first + count)))
+        numbers = own_share(self.engine, range(first, first + count))
+        batch = self.pairs.batch(numbers)
+        seed_globally(self.pairs.model_seed(numbers[0]), self.engine.device)
         loss = self.objective(*batch)
         self.engine.backward(loss)
         self.engine.clip_grad_norm_(self.weights, self.recipe.clip)
@@ -156,23 +149,20 @@ class Run:
         self.done += 1
         self.moving = False
 
-    def validate_if_due(self) -> None:
-        """Score the validation slices after every fifth block and the last step."""
-        due = self.done % (BLOCKS_PER_VALIDATION * self.steps_per_block) == 0
-        if self.validation is not None and (due or self.done == self.recipe.steps):
-            self.validate()
-
     @torch.no_grad()
-    def validate(self) -> None:
-        """Score the validation slices, one by one, with the clock stopped."""
-        start, device = time.perf_counter(), self.engine.device
+    def validate_if_due(self) -> None:
+        """Score the validation slices, one by one, after every fifth block and the last step."""
+        due = self.done % (BLOCKS_PER_VALIDATION * self.steps_per_block) == 0
+        if self.validation is None or not (due or self.done == self.recipe.steps):
+            return
+        start, device, dtype = time.perf_counter(), self.engine.device, self.weights[0].dtype
         self.model.eval()
         scores = [
-            psnr(self.model(y[None].to(device)).float().clamp(0, 1), x[None].to(device))
+            psnr(self.model(y[None].to(device, dtype)).float().clamp(0, 1), x[None].to(device))
             for x, y in zip(*self.validation, strict=True)
         ]
         self.model.train()
-        self.start += time.perf_counter() - start
+        self.start += time.perf_counter() - start  # the clock stood still
         mean = torch.cat(scores).mean().item()
         self.validations.append((self.done, round(self.seconds, 1), round(mean, 3)))
 
@@ -213,14 +203,21 @@ def fit(
     A slice is flipped at random, measured whole, and cropped afterwards. A model that knows
     positions (``patch_size``) gets crops on its patch grid, and their places on it.
 
+    Of the caller's things the model alone is changed: its buffers, and the weights that require a
+    gradient; it ends on ``device``, in the memory order that is fastest there, in evaluation mode,
+    without gradients. PyTorch's settings (gradient mode, default type and device, autocast) make no
+    difference and stay, as do the global random numbers. What a model draws, as dropout does,
+    follows from the recipe's seed and the step. A model in ``torch.compile`` is trained compiled;
+    ``DataParallel`` and its kin are passed over. All are saved under the model's own names.
+
     With ``save_to``, the state of the run is kept beside it, in ``UNet.run.pth`` for ``UNet.pth``:
     once a minute, on Ctrl-C, and when something fails. It goes when the run is finished and the
     checkpoint written. Started by ``torchrun`` or ``accelerate launch``, the processes share each
     batch, and the first one writes.
 
     Args:
-        model: Maps (B, 1, H, W) to (B, 1, H, W).
-        dataset: Slices (1, H, W) in [0, 1], all of one shape.
+        model: Maps (B, 1, H, W) to (B, 1, H, W); its weights are float32 or float64.
+        dataset: Slices (1, H, W) in [0, 1], all of one shape; they are taken as float32.
         problem: Makes the measurements.
         recipe: Steps, batch, crop, optimiser and seed.
         device: Where to train; the best there is if None.
@@ -228,8 +225,7 @@ def fit(
             with; nothing depends on their scores, and the clock stands still meanwhile.
         save_to: Checkpoint to write once the run is finished; an older one is kept until then.
         resume: Go on with the run whose state lies beside ``save_to``, if there is one; it ends as
-            if it had never been stopped. Without it the run begins anew, and replaces such a state
-            (the command line asks first).
+            if it had never been stopped. Without it the run begins anew, and replaces such a state.
         record: Called when the steps are done, by the process that writes: what else the manifest
             should hold.
         progress: Show a bar with the loss and the speed.
@@ -238,31 +234,31 @@ def fit(
         The history of the run, of all its parts if it was stopped.
 
     Raises:
-        TypeError: An argument is of the wrong type.
-        ValueError: The data set is empty, its slices differ in shape, are off the scale or smaller
-            than the crops; the crops don't fit the model's patches, or the batch the processes; the
-            device can't be used, or ``save_to`` not be written; or the state belongs to another run
-            or is damaged. Where a slice turns out to be bad in the middle, the state is saved.
-        FloatingPointError: The loss is no longer finite.
+        ValueError: An argument can't be used, or not with the others; the state belongs to another
+            run or is damaged; or a slice turns out to be bad, and the state is saved.
+        FloatingPointError: The loss or a weight is no longer finite.
         KeyboardInterrupt: After Ctrl-C or SIGTERM, once the state is saved.
         OSError: A file can't be written, such as on a full disk.
     """
     engine = accelerator(device)
-    check_arguments(engine, model, dataset, problem, recipe, validation, save_to, resume, record)
-    run = Run(engine, model, dataset, problem, recipe, validation)
-    supervisor = Supervisor(run, save_to, resume=resume)
-    bar = tqdm(
-        range(run.done, recipe.steps), initial=run.done, total=recipe.steps, unit="step",
-        disable=not (progress and engine.is_main_process),
-    )  # fmt: skip
-    with supervisor.watching(), bar:
-        for _ in bar:
-            run.step()
-            run.validate_if_due()
-            supervisor.after_step()
-            if run.ends_block:
-                bar.set_postfix_str(run.pace())
-    model.eval()
-    history = run.history()
-    supervisor.finish(history, record)
+    with torch_defaults(engine.device):
+        check_arguments(
+            engine, model, dataset, problem, recipe, validation, save_to, resume, record
+        )
+        run = Run(engine, model, dataset, problem, recipe, validation)
+        supervisor = Supervisor(run, save_to, resume=resume)
+        steps = tqdm(
+            range(run.done, recipe.steps), initial=run.done, total=recipe.steps, unit="step",
+            disable=not (progress and engine.is_main_process),
+        )  # fmt: skip
+        with supervisor.watching(), steps:
+            for _ in steps:
+                run.step()
+                run.validate_if_due()
+                supervisor.after_step()
+                if run.ends_block:
+                    steps.set_postfix_str(run.pace())
+        model.eval()
+        history = run.history()
+        supervisor.finish(history, record)
     return history

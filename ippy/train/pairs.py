@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ippy.base.checks import check_tensor, check_values
+from ippy.base.checks import check_slice
 from ippy.base.device import memory_format
 from ippy.problems import InverseProblem
 
-ORDER, PAIR = 0, 1  # two families of random streams that never meet
+ORDER, PAIR, MODEL = 0, 1, 2  # families of random streams that never meet
 PLACES = 3  # random places that a crop is chosen from
 
 
@@ -92,6 +92,10 @@ class TrainingPairs:
         corner = origin * self._grid
         return cut(x, corner, self._crop), cut(y, corner, self._crop), self._send(origin)
 
+    def model_seed(self, number: int) -> int:
+        """Return a seed for what the model draws when it sees a batch that begins with a pair."""
+        return int(np.random.default_rng((self._seed, MODEL, number)).integers(2**63))
+
     def _busiest(self, x: Tensor, places: np.ndarray) -> np.ndarray:
         """Return the place (row, column) whose crop of x (H, W) has the strongest gradients."""
         squares = [
@@ -102,13 +106,13 @@ class TrainingPairs:
 
     def _slice(self, index: int) -> Tensor:
         x = self._dataset[index]
-        check_slice(index, x)
+        check_slice(f"dataset[{index}]", x)
         if x.shape != self.shape:
             raise ValueError(
                 f"dataset[{index}] has shape {tuple(x.shape)} and dataset[0] {self.shape}; "
                 "expected one shape for all slices"
             )
-        return x
+        return x.to("cpu", torch.float32)  # what the models take
 
     def _index(self, number: int) -> int:
         """Return which slice a pair is made of."""
@@ -123,20 +127,6 @@ class TrainingPairs:
         if self._device.type == "cuda":
             x = x.pin_memory()
         return x.to(self._device, non_blocking=True)
-
-
-def check_slice(index: int, x: Any, *, wait: bool = False) -> None:
-    """Check one slice of a data set (``wait``: as for :func:`ippy.base.checks.check_values`).
-
-    Raises:
-        TypeError: It is no tensor of floating-point numbers.
-        ValueError: It is not (1, H, W), or holds NaN or values that are off the scale of [0, 1].
-    """
-    name = f"dataset[{index}]"
-    check_tensor(name, x, axes=(3,), expected="(1, H, W)")
-    if len(x) != 1:
-        raise ValueError(f"{name} has shape {tuple(x.shape)}; expected (1, H, W)")
-    check_values(name, x, span=2, wait=wait)
 
 
 def check_dataset(dataset: Any, crop: int, grid: int) -> None:
@@ -154,7 +144,7 @@ def check_dataset(dataset: Any, crop: int, grid: int) -> None:
         )
     if not len(dataset):
         raise ValueError("dataset is empty; `python -m ippy prepare` makes slices to train on")
-    check_slice(0, dataset[0], wait=True)
+    check_slice("dataset[0]", dataset[0], wait=True)
     shape = tuple(dataset[0].shape)
     if min(shape[1:]) < crop:
         raise ValueError(

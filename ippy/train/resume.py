@@ -261,7 +261,7 @@ def probe(dataset: Dataset[Tensor], problem: InverseProblem) -> Tensor:
     """
     last = len(dataset) - 1
     chosen = sorted({round(k * last / (PROBES - 1)) for k in range(PROBES)})
-    slices = torch.stack([dataset[index].cpu() for index in chosen])
+    slices = torch.stack([dataset[index].to("cpu", torch.float32) for index in chosen])
     noise = torch.Generator().manual_seed(0)
     return problem.measure(slices, noise)[..., ::8, ::8].clone()
 

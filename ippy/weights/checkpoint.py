@@ -21,8 +21,8 @@ from ippy.models.base import unwrap
 from ippy.weights.manifest import (
     MANIFEST,
     entry_of,
+    how_to_restore,
     read_manifest,
-    remedy,
     write_recorded,
 )
 from ippy.weights.recognition import recognise
@@ -128,13 +128,15 @@ def _read(path: Path) -> dict[str, Tensor]:
     if path.is_dir():
         raise ValueError(f"{path} is a folder; expected a checkpoint file, e.g. {path}/UNet.pth")
     if not path.is_file():
-        raise FileNotFoundError(f"there is no checkpoint {path}. {remedy(path)}")
+        raise FileNotFoundError(f"there is no checkpoint {path}. {how_to_restore(path)}")
     while True:
         recorded = _recorded(path)
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise ValueError(f"{path} can't be read: {error.strerror}. {remedy(path)}") from error
+            raise ValueError(
+                f"{path} can't be read: {error.strerror}. {how_to_restore(path)}"
+            ) from error
         same = recorded[1] in (None, hashlib.sha256(data).hexdigest())
         if same or recorded == _recorded(path):  # else it was saved anew between the two reads
             break
@@ -143,7 +145,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise ValueError(
             f"{path} is not the file that {MANIFEST} beside it records (another sha256): it was "
             f"replaced or damaged. If it is the one you want, delete the entry {recorded[0]!r} "
-            f"from {path.with_name(MANIFEST)}. If not: {remedy(path)}"
+            f"from {path.with_name(MANIFEST)}. If not: {how_to_restore(path)}"
         )
     return state
 
@@ -158,23 +160,26 @@ def _recorded(path: Path) -> tuple[str | None, str | None]:
 def _tensors(data: bytes, path: Path) -> dict[str, Tensor]:
     """Return what a checkpoint's bytes hold, without running any code that is among them."""
     if not data:
-        raise ValueError(f"{path} is empty; expected a checkpoint. {remedy(path)}")
+        raise ValueError(f"{path} is empty; expected a checkpoint. {how_to_restore(path)}")
     try:
         state = unpack(data)
     except ValueError as error:
         what, advice = recognise(data)
         raise ValueError(
-            f"{path} can't be read as a checkpoint: it {what}. {advice or remedy(path)}"
+            f"{path} can't be read as a checkpoint: it {what}. {advice or how_to_restore(path)}"
         ) from error
     if isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values()):
         return state
-    what = f"a {type(state).__name__}"
+    what, advice = f"a {type(state).__name__}", "ippy.weights.save_checkpoint(model, path)"
     if isinstance(state, dict):
-        inner = [key for key, value in state.items() if isinstance(value, dict)]
-        what = "more than tensors" + (f" (are the weights under {inner[0]!r}?)" if inner else "")
+        what = "more than tensors"
+        for key, value in state.items():
+            if isinstance(value, dict):
+                what += f" (are the weights under {key!r}?)"
+                advice = f"torch.save(torch.load(path)[{key!r}], 'weights.pth')"
+                break
     raise ValueError(
-        f"{path} holds {what}; expected a state dict, name -> tensor. "
-        "Save one with ippy.weights.save_checkpoint(model, path)."
+        f"{path} holds {what}; expected a state dict, name -> tensor. Save one with {advice}."
     )
 
 

@@ -36,11 +36,11 @@ def read_manifest(folder: str | Path | None = None) -> dict[str, dict[str, Any]]
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON ({error}). {remedy(path)}") from error
+        raise ValueError(f"{path} is not JSON ({error}). {how_to_restore(path)}") from error
     if not isinstance(entries, dict) or not all(map(_is_entry, entries.values())):
         raise ValueError(
             f"{path} is not a manifest of checkpoints; expected an object with one object a "
-            f"checkpoint, as {{'UNet': {{'sha256': …}}}}. {remedy(path)}"
+            f"checkpoint, as {{'UNet': {{'sha256': …}}}}. {how_to_restore(path)}"
         )
     settled = {key: _settled(key, entry, path.parent) for key, entry in entries.items()}
     return {key: entry for key, entry in settled.items() if entry is not None}
@@ -85,7 +85,7 @@ def checksums(names: Iterable[str]) -> dict[str, str]:
     if missing:
         raise ValueError(
             f"{weights_dir() / MANIFEST} has no entry {missing[0]!r}. "
-            f"{remedy(weights_dir() / f'{missing[0]}.pth')}"
+            f"{how_to_restore(weights_dir() / f'{missing[0]}.pth')}"
         )
     return {name: recorded[name]["sha256"] for name in names}
 
@@ -135,7 +135,7 @@ def _without_file(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in entry.items() if k != "file" or v != f"{name}.pth"}
 
 
-def remedy(path: Path) -> str:
+def how_to_restore(path: Path) -> str:
     """Say how to get a file of a weights folder back; the course's own come with git."""
     with contextlib.suppress(FileNotFoundError):
         if path.parent.is_dir() and path.parent.samefile(weights_dir()):

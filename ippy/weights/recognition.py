@@ -1,4 +1,4 @@
-"""What a file is that was taken for a checkpoint and is none: told from its bytes, never run."""
+"""What a file is that was taken for a checkpoint and is none: known by its bytes, never run."""
 
 from __future__ import annotations
 

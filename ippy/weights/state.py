@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ippy.weights.manifest import remedy
+from ippy.weights.manifest import how_to_restore
 
 # What torch.compile, fully sharded training and activation checkpointing put into names.
 INSIDE = re.compile(r"(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.)")
@@ -41,13 +41,13 @@ def fitted(state: Mapping[str, Tensor], module: nn.Module, path: Path) -> dict[s
         raise ValueError(
             f"{path} does not fit {type(module).__name__}: {_advice(state, wanted)}"
             f"{listed(faults, '; ')}. Give the architecture that it was saved from, or its right "
-            f"file: {remedy(path)}"
+            f"file: {how_to_restore(path)}"
         )
     values = {key: value.to(wanted[key].dtype) for key, value in state.items()}
     if bad := not_finite(values, module):
         raise ValueError(
             f"{path} holds NaN or infinity in {listed(bad)}; expected finite weights. "
-            f"{remedy(path)}"
+            f"{how_to_restore(path)}"
         )
     return values
 

@@ -14,6 +14,7 @@ BOOK = Path(__file__).resolve().parents[2] / "book"
 NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
 IMAGES = {"image/png", "image/jpeg", "image/svg+xml"}
 COMMENT_MARKERS = re.compile(r"^\s*#\s*(NBVAL_\w+|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*$", re.MULTILINE)
+LONGEST, LONGEST_HIDDEN = 30, 60  # lines of a cell whose code is seen, and is not
 FORBIDDEN_TAGS = {"nbval-skip", "nbval-raises-exception", "raises-exception"}
 UNCLEAN = {
     "a warning": re.compile(r"\b\w*Warning\b"),
@@ -116,6 +117,17 @@ def test_nothing_escapes_the_judge(path: Path) -> None:
         assert not tags(cell) & FORBIDDEN_TAGS, f"{where(path, cell)}: {tags(cell)}"
         assert not COMMENT_MARKERS.search(cell.source), (
             f"{where(path, cell)}: tell nbval by a tag in the cell's metadata, not by a comment"
+        )
+
+
+@each_notebook
+def test_cells_fit_on_a_screen(path: Path) -> None:
+    for cell in code_cells(read(path)):
+        hidden = tags(cell) & {"hide-input", "remove-input"}
+        most, length = LONGEST_HIDDEN if hidden else LONGEST, len(cell.source.splitlines())
+        assert length <= most, (
+            f"{where(path, cell)}: {length} lines, at most {most}: "
+            "what draws or is needed twice belongs into ippy.chapter"
         )
 
 

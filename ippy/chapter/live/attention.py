@@ -10,13 +10,13 @@ import torch
 from bokeh.models import ColumnDataSource, FixedTicker
 from bokeh.palettes import Inferno256
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from torch import Tensor
 from torch.nn import functional as F
 
-from ippy.chapter.live.plots import add_image, add_mark, picture, pixels, to_levels
+from ippy.chapter.axes import as_pixels, draw_image, frame
+from ippy.chapter.live.plots import add_image, add_mark, picture, to_levels
 from ippy.chapter.live.publish import publish, slider
-from ippy.chapter.plotting import COLOURS
+from ippy.chapter.style import COLOURS
 from ippy.models.vit import ViTReconstructor
 
 _GAP = 2  # between two of the small maps, in patches
@@ -59,7 +59,7 @@ def attention_explorer(
     blocks, heads = len(model.encoder), model.encoder[0].attn.num_heads
 
     slice_ = picture("slice", side=grid)
-    add_image(slice_, "measurement", to_levels(pixels(y)), side=grid, high=255 * brightest)
+    add_image(slice_, "measurement", to_levels(as_pixels(y)), side=grid, high=255 * brightest)
     overlay = ColumnDataSource({"image": [np.zeros((grid, grid), np.uint32)]}, name="overlay")
     slice_.image_rgba(
         image="image", x=0, y=0, dw=grid, dh=grid, origin="top_left", anchor="bottom_left",
@@ -137,30 +137,23 @@ def _still(
 ) -> Figure:
     maps = torch.cat(model.attention_maps(y))  # (blocks, heads, N, N)
     grid, (row, column) = model.grid_size, patch
-    chosen = maps[:, :, row * grid + column].reshape(*maps.shape[:2], grid, grid).numpy()
+    chosen = maps[:, :, row * grid + column].reshape(*maps.shape[:2], grid, grid)
     figure = plt.figure(figsize=(8.4, 4.2))
     left, right = figure.subfigures(1, 2)
     axis = left.subplots()
     extent = (-0.5, grid - 0.5, grid - 0.5, -0.5)
-    axis.imshow(pixels(y), vmin=0, vmax=brightest, extent=extent)
+    draw_image(axis, y, f"block {block}, head {head}", vmax=brightest, extent=extent)
     weights = chosen[block - 1, head - 1]
     orange = np.zeros((grid, grid, 4))
     orange[..., :3] = np.array([0xE6, 0x9F, 0x00]) / 255
-    orange[..., 3] = 0.9 * np.sqrt(weights / weights.max())
+    orange[..., 3] = 0.9 * (weights / weights.max()).sqrt()
     axis.imshow(orange, extent=extent)
-    axis.set(title=f"block {block}, head {head}", xticks=[], yticks=[])
     small = right.subplots(*maps.shape[:2])
     for b, m in np.ndindex(*maps.shape[:2]):
-        small[b, m].imshow(chosen[b, m], cmap="inferno")
-        small[b, m].set(xticks=[], yticks=[])
-        small[0, m].set_title(f"head {m + 1}")
+        title = f"head {m + 1}" if b == 0 else ""
+        draw_image(small[b, m], chosen[b, m], title, cmap="inferno", vmin=None, vmax=None)
         small[b, 0].set_ylabel(f"block {b + 1}")
     small[block - 1, head - 1].spines[:].set(visible=True, color=_MARK, linewidth=2.5)
     for ax in (axis, *small.flat):
-        ax.grid(False)
-        ax.add_patch(
-            Rectangle(
-                (column - 0.5, row - 0.5), 1, 1, ec=_MARK, fc="none", lw=2 if ax is axis else 1
-            )
-        )
+        frame(ax, row, column, 1, colour=_MARK, linewidth=2 if ax is axis else 1)
     return figure

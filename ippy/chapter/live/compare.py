@@ -6,14 +6,16 @@ from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from bokeh.models import ColumnDataSource, Range1d
 from bokeh.palettes import Magma256
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ippy.chapter.live.plots import add_image, picture, pixels, to_levels
+from ippy.chapter.axes import as_pixels, draw_image
+from ippy.chapter.live.plots import add_image, picture, to_levels
 from ippy.chapter.live.publish import choice, publish, slider
-from ippy.chapter.plotting import COLOURS
+from ippy.chapter.style import COLOURS
 from ippy.quality import metrics
 
 _LEVELS = 1023  # 10 bits: in 8, the errors of the better networks would be two or three steps
@@ -53,7 +55,7 @@ def compare_slider(
     if len(shapes) > 1 or (shape := shapes.pop())[:2] != (1, 1) or shape[2] != shape[3]:
         raise ValueError("expected images of one shape (1, 1, H, H), the truth first")
     truth, side = images[names[0]], shape[3]
-    stack = np.stack([to_levels(pixels(image), _LEVELS) for image in images.values()])
+    stack = np.stack([to_levels(as_pixels(image), _LEVELS) for image in images.values()])
     scores = [
         {"psnr": round(min(metrics.psnr(image, truth).item(), 99), 2),
          "ssim": round(metrics.ssim(image, truth).item(), 4)}
@@ -94,18 +96,13 @@ def _still(
     brightest: float,
     error_scale: float,
 ) -> Figure:
-    def halves(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-        middle = arrays[left].shape[1] // 2
-        return np.concatenate([arrays[left][:, :middle], arrays[right][:, middle:]], axis=1)
-
-    grey = {name: pixels(image) for name, image in images.items()}
-    error = {name: np.abs(image - grey[truth]) for name, image in grey.items()}
+    middle = images[left].shape[-1] // 2
+    halves = torch.cat([images[left][..., :middle], images[right][..., middle:]], dim=-1)
     figure, axes = plt.subplots(1, 2, figsize=(8.4, 4.1))
-    axes[0].imshow(halves(grey), vmin=0, vmax=brightest)
-    shown = axes[1].imshow(halves(error), vmin=0, vmax=error_scale, cmap="magma")
-    for axis, title in zip(axes, (f"{left} | {right}", "absolute errors"), strict=True):
-        axis.axvline(axis.get_xlim()[1] / 2, color=_DIVIDER, linewidth=1.5)
-        axis.set(title=title, xticks=[], yticks=[])
-        axis.grid(False)
+    draw_image(axes[0], halves, f"{left} | {right}", vmax=brightest)
+    look = {"vmax": error_scale, "cmap": "magma"}
+    shown = draw_image(axes[1], (halves - images[truth]).abs(), "absolute errors", **look)
+    for axis in axes:
+        axis.axvline(middle - 0.5, color=_DIVIDER, linewidth=1.5)
     figure.colorbar(shown, ax=axes[1], shrink=0.85)
     return figure

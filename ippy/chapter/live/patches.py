@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from bokeh.models import ColumnDataSource, Range1d
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from ippy.chapter.live.plots import add_image, add_mark, curves, picture, pixels, to_levels
+from ippy.chapter.axes import as_pixels, draw_image, frame
+from ippy.chapter.live.plots import add_image, add_mark, curves, picture, to_levels
 from ippy.chapter.live.publish import publish, slider
-from ippy.chapter.plotting import COLOURS
+from ippy.chapter.style import COLOURS
 
 _COLUMNS = ("tokens", "weights", "attention", "other", "copy")
 _MARK = COLOURS[5]
@@ -57,14 +57,14 @@ def patch_size_slider(
         )
     side = x.shape[-1]
     slice_ = picture("slice", side=side)
-    add_image(slice_, "slice pixels", to_levels(pixels(x)), side=side, high=255 * brightest)
+    add_image(slice_, "slice pixels", to_levels(as_pixels(x)), side=side, high=255 * brightest)
     lines = ColumnDataSource({"x0": [], "y0": [], "x1": [], "y1": []}, name="grid")
     slice_.segment("x0", "y0", "x1", "y1", source=lines, color="white", alpha=0.45, line_width=0.7)
     add_mark(slice_, "token", _MARK)
     ranges = {"x_range": Range1d(0, start), "y_range": Range1d(0, start)}
     patch, copy = (picture(name, side=side, **ranges) for name in ("patch", "copy"))
-    add_image(patch, "patch pixels", to_levels(pixels(x)), side=side, high=255 * brightest)
-    add_image(copy, "copied", to_levels(pixels(x)), side=side, high=255 * brightest)
+    add_image(patch, "patch pixels", to_levels(as_pixels(x)), side=side, high=255 * brightest)
+    add_image(copy, "copied", to_levels(as_pixels(x)), side=side, high=255 * brightest)
 
     labels = [str(size) for size in sizes]
     price = curves(
@@ -95,8 +95,8 @@ def patch_size_slider(
         },
         [slider("size", "Patch size P", [f"{size} pixels" for size in sizes], sizes.index(start))],
         {
-            "truth": to_levels(pixels(x)),
-            "copies": np.stack([to_levels(pixels(copies[size])) for size in sizes]),
+            "truth": to_levels(as_pixels(x)),
+            "copies": np.stack([to_levels(as_pixels(copies[size])) for size in sizes]),
         },
         {
             "sizes": sizes,
@@ -123,19 +123,14 @@ def _still(
     figure, axes = plt.subplots(3, len(copies), figsize=(7.6, 5.9))
     for (size, copy), (top, middle, bottom) in zip(copies.items(), axes.T, strict=True):
         row, column = (size * (p // size) for p in place)
-        top.imshow(pixels(x), vmin=0, vmax=brightest)
+        draw_image(top, x, f"P = {size}", vmax=brightest)
         lines = np.arange(0, x.shape[-1], size) - 0.5
         top.hlines(lines, 0, 255, color="white", lw=0.3, alpha=0.6)
         top.vlines(lines, 0, 255, color="white", lw=0.3, alpha=0.6)
-        top.add_patch(Rectangle((column, row), size, size, ec=_MARK, fc="none", lw=1.5))
-        top.set_title(f"P = {size}")
-        part = (slice(row, row + size), slice(column, column + size))
-        middle.imshow(pixels(x)[part], vmin=0, vmax=brightest)
-        bottom.imshow(pixels(copy)[part], vmin=0, vmax=brightest)
+        frame(top, row, column, size, colour=_MARK, linewidth=1.5)
+        part = (..., slice(row, row + size), slice(column, column + size))
+        draw_image(middle, x[part], vmax=brightest)
+        draw_image(bottom, copy[part], vmax=brightest)
     for axis, label in zip(axes[:, 0], ("slice", "one patch", "its copy"), strict=True):
         axis.set_ylabel(label)
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
-        axis.grid(False)
-        axis.spines[:].set_visible(False)
     return figure

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from bokeh.models import ColumnDataSource, Range1d
 from bokeh.plotting import figure as Plot
 from matplotlib.figure import Figure
-from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from ippy.chapter.live.plots import add_image, curves, picture, pixels, to_levels
+from ippy.chapter import distortions
+from ippy.chapter.axes import as_pixels, draw_image
+from ippy.chapter.live.plots import add_image, curves, picture, to_levels
 from ippy.chapter.live.publish import choice, publish, slider, switch
-from ippy.chapter.plotting import COLOURS
+from ippy.chapter.style import COLOURS
 from ippy.quality import metrics
 
 _PSNRS = tuple(range(40, 18, -2))  # dB, from hardly to be seen to plain
 _DASHES = ("solid", "dashed", "dotdash", "dotted")
 
+_FAULTS: dict[str, tuple[distortions.Fault, float, str]] = {  # strongest, and its strength in words
+    "noise": (distortions.add_noise, 1.0, "standard deviation {:.3f}"),
+    "blur": (distortions.blur, 40.0, "Gaussian of {:.2f} pixels"),
+    "shift": (distortions.shift, 20.0, "by {:.2f} pixels"),
+    "contrast": (distortions.weaken_contrast, 1.0, "weaker by {:.0%}"),
+}
+
 Scores = dict[str, dict[str, list[float]]]  # distortion -> metric -> one value a level
-Distortion = tuple[Callable[[float], Tensor], float, str]  # of a strength, strongest, its words
 
 
 def metric_playground(x: Tensor, *, brightest: float = 1.0) -> Figure:
@@ -45,26 +49,22 @@ def metric_playground(x: Tensor, *, brightest: float = 1.0) -> Figure:
     """
     if x.ndim != 4 or x.shape[:2] != (1, 1) or x.shape[2] != x.shape[3]:
         raise ValueError(f"x has shape {tuple(x.shape)}; expected one square image (1, 1, H, H)")
-    distortions = _distortions(x)
-    strengths = {
-        name: [_strength(damage, x, psnr, strongest) for psnr in _PSNRS]
-        for name, (damage, strongest, _) in distortions.items()
-    }
-    images = {
-        name: torch.cat([damage(t).clamp(0, 1) for t in strengths[name]])
-        for name, (damage, _, _) in distortions.items()
-    }  # (levels, 1, H, H) each
+    images, strengths = {}, {}
+    for name, (fault, strongest, words) in _FAULTS.items():
+        tuned = [distortions.equally_bad(fault, x, psnr, strongest) for psnr in _PSNRS]
+        images[name] = torch.cat([image for image, _ in tuned])  # (levels, 1, H, H)
+        strengths[name] = [words.format(strength) for _, strength in tuned]
     scores = {name: _scores(stack, x) for name, stack in images.items()}
 
     side = x.shape[3]
     shown = picture("image", side=side)
-    add_image(shown, "pixels", to_levels(pixels(x)), side=side, high=255 * brightest)
+    add_image(shown, "pixels", to_levels(as_pixels(x)), side=side, high=255 * brightest)
     ssim = _curves("ssim", "SSIM", scores, Range1d(0, 1.02))
     worst = max(max(score["lpips"]) for score in scores.values())
     lpips = _curves("lpips", "LPIPS, turned over", scores, Range1d(1.05 * worst, -0.02))
     ssim.legend.location = "bottom_left"
 
-    names = [*distortions]
+    names = [*_FAULTS]
     publish(
         "metrics",
         {
@@ -79,46 +79,12 @@ def metric_playground(x: Tensor, *, brightest: float = 1.0) -> Figure:
         ],
         {
             "images": np.stack([to_levels(images[name]) for name in names]),
-            "true image": to_levels(pixels(x)),
+            "true image": to_levels(as_pixels(x)),
         },
         {"names": names, "side": side, "scores": [scores[name] for name in names],
-         "strengths": [[distortions[name][2].format(t) for t in strengths[name]]
-                       for name in names]},
+         "strengths": [strengths[name] for name in names]},
     )  # fmt: skip
     return _still(images, scores, brightest)
-
-
-def _distortions(x: Tensor) -> dict[str, Distortion]:
-    grain = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
-
-    def blur(sigma: float) -> Tensor:
-        """Blur with zeros beyond the border."""
-        return torch.from_numpy(gaussian_filter(x.numpy(), sigma, mode="constant", axes=(2, 3)))
-
-    def shift(distance: float) -> Tensor:
-        """Move the image to the right by a fraction of pixels, exactly, around the border."""
-        frequency = torch.fft.rfftfreq(x.shape[3])  # in cycles per pixel
-        phase = torch.exp(-2j * math.pi * frequency * distance)
-        return torch.fft.irfft(torch.fft.rfft(x) * phase, n=x.shape[3])
-
-    return {
-        "noise": (lambda t: x + t * grain, 1.0, "standard deviation {:.3f}"),
-        "blur": (blur, 40.0, "Gaussian of {:.2f} pixels"),
-        "shift": (shift, 20.0, "by {:.2f} pixels"),
-        "contrast": (lambda t: x.mean() + (1 - t) * (x - x.mean()), 1.0, "weaker by {:.0%}"),
-    }
-
-
-def _strength(damage: Callable[[float], Tensor], x: Tensor, psnr: float, strongest: float) -> float:
-    """Return the strength at which the clamped image has this PSNR, by bisection."""
-    low, high = 0.0, strongest
-    for _ in range(18):
-        middle = (low + high) / 2
-        if metrics.psnr(damage(middle).clamp(0, 1), x).item() > psnr:
-            low = middle
-        else:
-            high = middle
-    return high
 
 
 def _scores(images: Tensor, x: Tensor) -> dict[str, list[float]]:
@@ -157,7 +123,6 @@ def _still(images: dict[str, Tensor], scores: Scores, brightest: float) -> Figur
     figure, axes = plt.subplots(2, 2, figsize=(5.6, 6.2))
     for axis, (name, stack) in zip(axes.flat, images.items(), strict=True):
         psnr, ssim, lpips = (scores[name][metric][level] for metric in ("psnr", "ssim", "lpips"))
-        axis.imshow(stack[level, 0], vmin=0, vmax=brightest)
-        axis.set_title(f"{name}, {psnr:.1f} dB\nSSIM {ssim:.2f}, LPIPS {lpips:.2f}")
-        axis.axis("off")
+        title = f"{name}, {psnr:.1f} dB\nSSIM {ssim:.2f}, LPIPS {lpips:.2f}"
+        draw_image(axis, stack[level], title, vmax=brightest)
     return figure

@@ -12,12 +12,6 @@ from torch import Tensor
 GREY = [f"#{level:02x}{level:02x}{level:02x}" for level in range(256)]
 
 
-def pixels(image: Tensor) -> np.ndarray:
-    """Return an image (..., H, W) with leading axes of length 1 as an array (H, W)."""
-    array = image.detach().cpu().float().numpy()
-    return array.reshape(array.shape[-2:])
-
-
 def to_levels(image: Tensor | np.ndarray, largest: int = 255) -> np.ndarray:
     """Round values in [0, 1] to the integers 0 ... ``largest``."""
     array = image.detach().cpu().numpy() if isinstance(image, Tensor) else image

@@ -21,7 +21,7 @@ from bokeh.plotting import figure as Plot
 from bokeh.settings import settings
 
 from ippy.base.files import write_atomically
-from ippy.base.paths import course_root
+from ippy.base.paths import course_root, output_dir
 
 Control = dict[str, Any]
 
@@ -102,6 +102,7 @@ def publish(
     if _alike(_old(path), content):
         return
     text = _HEAD + json.dumps(content, separators=(",", ":")) + _TAIL
+    path = output_dir("book/_static/interactive") / path.name
     write_atomically(path, lambda file: file.write(text.encode("utf-8")))
 
 

@@ -1,0 +1,99 @@
+"""A model lent for inference: called as a model should be, and given back as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ippy.base.checks import check_tensor, check_values
+
+
+@contextmanager
+def in_evaluation_mode(model: nn.Module, device: torch.device | None = None) -> Iterator[None]:
+    """Put a model into evaluation mode, and onto a device, for as long as the context lasts.
+
+    Afterwards each of its modules is in the mode that it was in, a frozen batch norm too, and the
+    very tensors that were its parameters and buffers are so again, on their devices.
+
+    Args:
+        model: Any module.
+        device: Where it is to run; where it is if None.
+    """
+    modules = list(model.modules())
+    modes = [module.training for module in modules]
+    held = [(module._parameters.copy(), module._buffers.copy()) for module in modules]
+    data = [(p, p.data, p.grad) for p in model.parameters()]
+    tensors = chain(model.parameters(), model.buffers())
+    moves = device is not None and any(tensor.device != device for tensor in tensors)
+    try:
+        model.eval()
+        if moves:
+            model.to(device)
+        yield
+    finally:
+        for module, training in zip(modules, modes, strict=True):
+            module.training = training
+        if moves:
+            for module, (parameters, buffers) in zip(modules, held, strict=True):
+                module._parameters.update(parameters)
+                module._buffers.update(buffers)
+            for parameter, values, gradient in data:
+                parameter.data, parameter.grad = values, gradient
+
+
+def run(name: str, model: nn.Module, y: Tensor) -> Tensor:
+    """Call a model on measurements of which it may do as it likes, and check what it returns.
+
+    Args:
+        name: What the caller calls the model, for the message.
+        model: A module, in evaluation mode.
+        y: Measurements (B, C, H, W), of floating-point numbers of any type.
+
+    Returns:
+        The restored images (B, C', H, W), in the type of ``y``.
+
+    Raises:
+        TypeError: The model returns something else than one tensor of floating-point numbers.
+        ValueError: It returns another shape than (B, C', H, W), or NaN or infinity.
+    """
+    numbers = (t for t in chain(model.parameters(), model.buffers()) if t.is_floating_point())
+    x_hat = model(y.clone().to(next(numbers, y).dtype))  # a copy: some layers work in place
+    if not isinstance(x_hat, Tensor):
+        raise TypeError(
+            f"{name} returns {_listed(x_hat)}; expected one tensor, the restored images "
+            f"(B, C, H, W). {_remedy(x_hat)}"
+        )
+    check_tensor(f"what {name} returns", x_hat, axes=(4,), expected="(B, C, H, W)")
+    check_values(f"what {name} returns", x_hat, wait=True)
+    if len(x_hat) != len(y) or x_hat.shape[2:] != y.shape[2:]:
+        raise ValueError(
+            f"{name} maps {tuple(y.shape)} to {tuple(x_hat.shape)}; expected one that keeps batch, "
+            "height and width"
+        )
+    return x_hat.to(y.dtype)
+
+
+def _listed(found: Any) -> str:
+    """Say what a model returned, with its entries where it is a collection."""
+    kind = type(found).__name__
+    if isinstance(found, Mapping):
+        return f"a {kind} with the keys {list(found)}"
+    if isinstance(found, tuple | list):
+        return f"a {kind} of {len(found)}: {', '.join(type(entry).__name__ for entry in found)}"
+    return "None" if found is None else f"a {kind}"
+
+
+def _remedy(found: Any) -> str:
+    """Say how to get the images out of what a model returned."""
+    entries = found.items() if isinstance(found, Mapping) else ()
+    if isinstance(found, tuple | list):
+        entries = enumerate(found)
+    key = next((key for key, entry in entries if isinstance(entry, Tensor)), None)
+    if key is None:
+        return "Its forward has to end in `return x_hat`"
+    return f"Return the images alone, e.g. by `return model(y)[{key!r}]` in a module around it"
