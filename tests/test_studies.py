@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ippy.__main__ import main
 from ippy.studies import engine, load, names, read
 from ippy.studies.definition import digest, grid, row_key
 from ippy.studies.record import append, merge_shards, read_rows, record_path, status
@@ -216,3 +217,23 @@ def test_a_grid_has_every_combination():
         "a=2,b=x",
         "a=2,b=y",
     ]
+
+
+def test_the_command_lists_studies_and_refuses_what_makes_no_sense(tiny_course, capsys):
+    assert main(["study"]) == 0
+    printed = capsys.readouterr().out
+    assert "Does it run?" in printed and "missing" in printed
+    assert main(["study", "tinny"]) == 2
+    assert "name is 'tinny'; expected one of 'tiny'" in capsys.readouterr().err
+    for shard in ("3/2", "0/2", "one"):
+        with pytest.raises(SystemExit):
+            main(["study", "tiny", "--shard", shard])
+        assert "expected I/N with I from 1 to N" in capsys.readouterr().err
+
+
+def test_the_command_passes_its_options_on(tiny_course, monkeypatch):
+    asked = {}
+    monkeypatch.setattr(engine, "run", lambda name, **options: asked.update(options) or ["x=1"])
+    command = ["study", "tiny", "--only", "*l1*", "--jobs", "2", "--shard", "2/8"]
+    assert main(command) == 2  # a run failed
+    assert asked == {"only": "*l1*", "jobs": 2, "real": None, "shard": (2, 8)}

@@ -76,12 +76,10 @@ def _evaluate(args: argparse.Namespace) -> None:
     table = summarise(
         evaluate(models, images, problem, metrics=metrics, first=args.first, progress=True)
     )
-    labels = {name: metric.label for name, metric in METRICS.items()}
-    formats = {metric.label: f"{{:.{metric.digits}f}}".format for metric in METRICS.values()}
+    formats = {name: f"{{:.{metric.digits}f}}".format for name, metric in METRICS.items()}
     slices = [path.relative_to(folder).as_posix() for path in images.paths[: args.first]]
     print(f"Means over {len(slices)} slices of {folder}")
-    shown = table.rename(index=LABELS, columns=labels).rename_axis(None)
-    print(shown.to_string(formatters=formats))
+    print(table.rename(index=LABELS).rename_axis(None).to_string(formatters=formats))
     entries = {
         name: {
             "sha256": sha256,
