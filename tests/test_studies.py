@@ -191,7 +191,7 @@ def test_what_is_no_study_is_refused(tiny_course):
     with pytest.raises(ValueError, match="name is 'tinny'; expected one of 'tiny'"):
         load("tinny")
     write(tiny_course, "STUDY = 3\n")
-    with pytest.raises(TypeError, match=r"STUDY of studies/tiny\.py is a int; expected a Study"):
+    with pytest.raises(TypeError, match=r"STUDY of studies/tiny\.py is an int; expected a Study"):
         load("tiny")
     write(tiny_course, DEFINITION.replace("seed=[0]", "seed=[0, 0]"))
     with pytest.raises(ValueError, match="rows has 'loss=mse,seed=0' twice"):

@@ -18,9 +18,10 @@ from ippy.models import build, spec
 from ippy.problems import motion_deblurring
 from ippy.quality import evaluate, summarise
 from ippy.quality.features import features_available
-from ippy.train.loop import History, fit
+from ippy.train.loop import fit
 from ippy.train.recipe import RECIPES, Recipe
 from ippy.train.resume import run_path
+from ippy.train.run import History
 from ippy.weights import load_checkpoint, read_manifest
 
 
