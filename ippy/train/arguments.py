@@ -35,7 +35,6 @@ def check_arguments(
     """Check the arguments of :func:`ippy.train.fit`, in one process for all.
 
     Raises:
-        TypeError: One is of the wrong type.
         ValueError: One can't be used, or not with the others; the folder of ``save_to`` may have
             been made by then, and nothing else.
     """

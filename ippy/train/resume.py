@@ -60,7 +60,6 @@ def check_target(save_to: str | Path) -> None:
     """Check that a checkpoint, its manifest and a run's state can be written; its folder is made.
 
     Raises:
-        TypeError: ``save_to`` is no path.
         ValueError: It is a folder or has the name of a run's state, its own folder can't be
             written, or the manifest is damaged.
     """
