@@ -2,6 +2,7 @@
 
     python benchmarks/mutants.py --sample 300      # go on to 300 mutants; what is done is kept
     python benchmarks/mutants.py --survivors       # survivors again, after a test was added
+    python benchmarks/mutants.py --report          # the table of what has been tried, no more
     python benchmarks/mutants.py --write           # the table into benchmarks/README.md
 
 cosmic-ray makes the mutants; ``mutators.py`` beside this file adds two kinds to its own. The sample
@@ -57,7 +58,7 @@ PARTS = {
     "loop": ("train/loop.py", "training_step training"),
     "recipe": ("train/recipe.py", "training_step training"),
     "optimiser": ("train/muon.py", "muon training_step"),
-    "checkpoints": ("weights/*.py", "checkpoints"),
+    "checkpoints": ("weights/*.py", "recognition checkpoints"),
 }
 # Operators that no one writes by mistake, so that a test that notices them has shown little.
 FAR_FETCHED = re.compile("_(RShift|LShift|BitOr|BitAnd|BitXor|Mod|FloorDiv)$|Unary.*_Invert$")
@@ -279,6 +280,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--part", nargs="+", choices=PARTS, help="only of these parts")
     parser.add_argument("--survivors", action="store_true", help="try the survivors again")
+    parser.add_argument("--report", action="store_true", help="try none, say what was found")
     parser.add_argument("--write", action="store_true", help="write the table into the README")
     options = parser.parse_args()
     mutators.register()
@@ -288,7 +290,8 @@ def main() -> int:
     with use_db(FOLDER / "session.sqlite") as session:
         if options.survivors:
             forget_survivors(session)
-        run(sample, session, options.workers)
+        if not options.report:
+            run(sample, session, options.workers)
         text, missed = table(sample, dict(session.results))
     print(text, *missed, sep="\n")
     if options.write:

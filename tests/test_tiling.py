@@ -145,7 +145,7 @@ def test_wrong_requests_are_explained() -> None:
             restore(vit, y, overlap=overlap)
     with pytest.raises(ValueError, match="expected one that keeps batch, height and width"):
         restore(Moody(lambda x: x[..., 1:]), y)
-    with pytest.raises(TypeError, match="model returns None"):
+    with pytest.raises(TypeError, match="model returns None; expected one tensor"):
         restore(Moody(lambda x: None), y)
     with pytest.raises(ValueError, match="what model returns holds NaN"):
         restore(Moody(lambda x: x / 0 * 0), y)

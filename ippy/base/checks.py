@@ -241,9 +241,7 @@ def check_slice(name: str, x: Any, *, wait: bool = False) -> None:
         TypeError: It is not a tensor of floating-point numbers.
         ValueError: It is not (1, H, W), or holds NaN or values that are off the scale of [0, 1].
     """
-    check_tensor(name, x, axes=(3,), expected="(1, H, W)")
-    if len(x) != 1:
-        raise ValueError(f"{name} has shape {tuple(x.shape)}; expected (1, H, W)")
+    check_tensor(name, x, axes=(3,), expected="(1, H, W)", sizes={0: 1})
     check_values(name, x, span=2, wait=wait)
 
 
