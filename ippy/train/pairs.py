@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ippy.base.checks import check_slice
 from ippy.base.device import memory_format
+from ippy.base.images import check_slice
 from ippy.problems import InverseProblem
 
 ORDER, PAIR, MODEL = 0, 1, 2  # families of random streams that never meet
