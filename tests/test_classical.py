@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 import torch
 from skimage.restoration import denoise_tv_chambolle
@@ -13,6 +16,8 @@ from ippy.operators import Blurring
 from ippy.problems import Tikhonov, TotalVariation, motion_deblurring
 from ippy.problems.classical import transfer
 from ippy.quality import psnr
+
+from .callers import CALLERS_STATES, TRANSFORMS, unchanged, unchanged_world
 
 PROBLEM = motion_deblurring()
 BLUR = PROBLEM.operator
@@ -157,6 +162,40 @@ def test_a_batch_is_its_images_one_by_one(method: type, y: Tensor) -> None:
     batch = torch.cat([y[..., :64, 90:170], y[..., 60:124, 60:140]])
     one_by_one = torch.cat([method(BLUR)(image[None]) for image in batch])
     torch.testing.assert_close(method(BLUR)(batch), one_by_one, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+def test_transforms_pass_through_tikhonov(transform: Callable) -> None:
+    images = torch.rand(2, 2, 1, 20, 22, generator=torch.Generator().manual_seed(0))
+
+    def measure(y: Tensor, x: Tensor) -> Tensor:
+        return (Tikhonov(BLUR)(y) - x).square().mean()
+
+    transform(measure, *images)
+
+
+def test_tikhonov_has_the_gradient_of_finite_differences() -> None:
+    y = torch.rand(1, 1, 9, 10, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(Tikhonov(BLUR).double(), (y,))
+
+
+def test_total_variation_has_no_gradient() -> None:
+    y = box(32).requires_grad_()
+    assert not TotalVariation(BLUR)(y).requires_grad
+    gradient = torch.func.grad(lambda image: TotalVariation(BLUR)(image).sum())(y.detach())
+    assert not gradient.any()
+
+
+@pytest.mark.parametrize("method", [Tikhonov, TotalVariation])
+def test_the_result_is_the_same_in_any_state(method: type) -> None:
+    y = BLUR(box(40))
+    with unchanged_world(), unchanged(y):
+        expected = method(BLUR)(y)
+    for name, state in CALLERS_STATES.items():
+        with state():
+            torch.testing.assert_close(method(BLUR, np.float64(method(BLUR).weight))(y), expected)
+            if name == "autocast":
+                assert method(BLUR)(y.bfloat16()).dtype == torch.float32
 
 
 @pytest.mark.parametrize("method", [Tikhonov, TotalVariation])

@@ -15,12 +15,15 @@ from ippy import __main__ as command_line
 from ippy.base.paths import data_dir
 from ippy.data import MayoDataset
 from ippy.models import NAMES, build
-from ippy.problems import motion_deblurring
-from ippy.quality import evaluate, measure_one_by_one, summarise
+from ippy.problems import Tikhonov, motion_deblurring
+from ippy.quality import evaluate, measure_one_by_one, restore, summarise
 from ippy.quality.evaluation import MEASUREMENT
+from ippy.quality.inference import in_evaluation_mode
 from ippy.train import Recipe
 from ippy.train.course import train_model
 from ippy.weights import manifest
+
+from .callers import CALLERS_STATES, unchanged, unchanged_world
 
 
 @pytest.fixture
@@ -114,6 +117,189 @@ def test_slices_are_held_one_at_a_time(slices):
     assert list(table["image"]) == 3 * [*range(12)]
 
 
+class Answers(nn.Module):
+    """Returns what it was made with, or that of the measurement."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, y):
+        return self.answer(y) if callable(self.answer) else self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda y: (y, None), r"a tuple of 2: Tensor, NoneType; .*`return model\(y\)\[0\]`"),
+        (lambda y: [None, y], r"a list of 2: NoneType, Tensor; .*`return model\(y\)\[1\]`"),
+        (
+            lambda y: {"image": y},
+            r"a dict with the keys \['image'\]; .*`return model\(y\)\['image'\]`",
+        ),
+        (None, "None; .*has to end in `return x_hat`"),
+        (lambda y: y[0, 0].numpy(), "an? ndarray; .*`return x_hat`"),
+        (lambda y: (), r"a tuple of 0: ; .*`return x_hat`"),
+    ],
+    ids=["tuple", "list", "dict", "None", "array", "empty"],
+)
+def test_a_model_that_returns_no_tensor_is_named(slices, answer, says):
+    with pytest.raises(TypeError, match=rf"^models\['mine'\] on images\[0\]: it returns {says}"):
+        evaluate({"mine": Answers(answer)}, slices, motion_deblurring())
+    with pytest.raises(TypeError, match=f"^model returns {says}"):
+        restore(Answers(answer), slices)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda y: y[..., 1:], "maps .* to .*; expected one that keeps batch"),
+        (lambda y: y[0], "what it returns has shape"),
+        (lambda y: y / 0, "what it returns holds"),
+    ],
+)
+def test_a_model_that_returns_other_images_is_named(slices, answer, says):
+    with pytest.raises(ValueError, match=rf"models\['mine'\] on images\[0\]: .*{says}"):
+        evaluate({"mine": Answers(answer)}, slices, motion_deblurring())
+
+
+def test_an_error_inside_a_model_keeps_its_type_and_says_whose_it_is(slices):
+    with pytest.raises(RuntimeError, match="channels") as caught:
+        evaluate({"mine": nn.Conv2d(3, 3, 3)}, slices, motion_deblurring())
+    assert caught.value.__notes__ == ["in models['mine'] on images[0]"]
+
+
+def test_slices_of_any_floating_point_type_are_taken_in_float32(slices):
+    cnn = build("CNN", seed=0)
+    expected = evaluate({"CNN": cnn}, slices, motion_deblurring(), first=2)
+    for images in (slices.double(), list(slices.double()), [slices[0], slices[1].double()]):
+        found = evaluate({"CNN": cnn}, images, motion_deblurring(), first=2)
+        pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    y = measure_one_by_one(slices, motion_deblurring())
+    again = measure_one_by_one(slices.double(), motion_deblurring())
+    assert again.equal(y) and again.dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_model_runs_in_its_own_type(slices, dtype):
+    cnn = build("CNN", seed=0)
+    expected = evaluate({"CNN": cnn}, slices, motion_deblurring(), first=1)
+    found = evaluate({"CNN": cnn.to(dtype)}, slices, motion_deblurring(), first=1)
+    assert next(cnn.parameters()).dtype == dtype
+    assert found["psnr"].tolist() == pytest.approx(expected["psnr"].tolist(), abs=0.1)
+
+
+def test_numbers_and_names_of_numpy_are_taken(slices):
+    expected = evaluate({}, slices, motion_deblurring(), metrics=["psnr", "mse"], first=2, seed=5)
+    names = np.array(["psnr", "mse"])
+    for metrics in (names, list(names), tuple(names), {"psnr": 1, "mse": 2}):
+        found = evaluate(
+            {},
+            slices,
+            motion_deblurring(np.float64(0.01)),
+            metrics=metrics,
+            first=np.int64(2),
+            seed=np.int32(5),
+            progress=np.False_,
+        )
+        pd.testing.assert_frame_equal(found, expected, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"images": np.zeros((2, 1, 64, 64))}, r"images is an? ndarray; .*torch\.from_numpy"),
+        ({"images": [np.zeros((1, 64, 64))]}, r"images\[0\] is an? ndarray; .*from_numpy"),
+        ({"images": "Mayo/test"}, "images is a str"),
+        ({"images": [torch.zeros(1, 64, 64).byte()]}, r"images\[0\] holds torch\.uint8"),
+        ({"metrics": "psnr"}, r"metrics is a str; expected a list, e\.g\. \['psnr'\]"),
+        ({"models": [Brighter()]}, "models is a list; expected a dict"),
+        ({"models": {"mine": Brighter}}, r"models\['mine'\] is a type; .*torch\.nn\.Module"),
+        ({"problem": 0.01}, r"problem is a float; .*motion_deblurring\(\)"),
+    ],
+)
+def test_a_wrong_type_is_named_with_what_would_do(slices, arguments, says):
+    with pytest.raises(TypeError, match=says):
+        evaluate(**{"models": {}, "images": slices, "problem": motion_deblurring()} | arguments)
+
+
+class Frozen(nn.Module):
+    """A network in training whose batch norm is frozen, with all that a caller may care for."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1).to(memory_format=torch.channels_last)
+        self.norm = nn.BatchNorm2d(4)
+        self.act = nn.ReLU(inplace=True)
+        self.last = nn.Conv2d(4, 1, 3, padding=1)
+        self.norm.eval()
+        self.last.requires_grad_(False)
+        self.seen = []
+        self.conv.register_forward_hook(lambda module, args, out: self.seen.append(module.training))
+
+    def forward(self, y):
+        change = self.last(self.act(self.norm(self.conv(y))))
+        return y + change if self.training else y.add_(change)
+
+
+def described(model):
+    tensors = dict([*model.named_parameters(), *model.named_buffers()])
+    return {
+        "modes": [module.training for module in model.modules()],
+        "tensors": {name: id(tensor) for name, tensor in tensors.items()},
+        "memory": {name: tensor.data_ptr() for name, tensor in tensors.items()},
+        "strides": {name: tensor.stride() for name, tensor in tensors.items()},
+        "values": {name: tensor.tolist() for name, tensor in tensors.items()},
+        "kinds": {name: (t.dtype, t.device, t.requires_grad) for name, t in tensors.items()},
+        "gradients": {name: id(p.grad) for name, p in model.named_parameters()},
+        "hooks": [len(module._forward_hooks) for module in model.modules()],
+    }
+
+
+@pytest.mark.parametrize("use", ["evaluate", "restore", "tiles", "error"])
+def test_a_model_comes_back_as_it_was(slices, use):
+    model, failing = Frozen(), Answers(lambda y: 1 / 0)
+    model(slices[:1].clone()).sum().backward()
+    before, gradient = described(model), model.conv.weight.grad.clone()
+    kept = slices.clone()
+    with unchanged_world(), unchanged(slices):
+        if use == "evaluate":
+            evaluate({"a": model, "b": model}, slices, motion_deblurring())
+        elif use == "error":
+            with pytest.raises(ZeroDivisionError):
+                evaluate({"a": model, "b": failing}, slices, motion_deblurring())
+        else:
+            restore(model, slices, tile=64 if use == "tiles" else None)
+    assert not any(model.seen[1:]) and len(model.seen) > 1  # it ran in evaluation mode
+    assert described(model) == before and model.conv.weight.grad.equal(gradient)
+    assert failing.training and slices.equal(kept)
+
+
+def test_a_model_that_was_moved_is_given_its_own_tensors_back():
+    model = Frozen()
+    model(torch.rand(1, 1, 8, 8)).sum().backward()
+    before, gradient = described(model), model.conv.weight.grad.clone()
+    with in_evaluation_mode(model, torch.device("meta")):
+        assert {tensor.device.type for tensor in model.state_dict().values()} == {"meta"}
+    assert described(model) == before and model.conv.weight.grad.equal(gradient)
+
+
+def test_each_model_sees_the_measurement_and_not_what_another_made_of_it(slices):
+    models = {"in place": Answers(lambda y: y.mul_(0)), "same": nn.Identity()}
+    table = evaluate(models, slices, motion_deblurring()).set_index("model")
+    assert table.loc["same", "psnr"].tolist() == table.loc[MEASUREMENT, "psnr"].tolist()
+    assert table.loc["in place", "psnr"].max() < table.loc["same", "psnr"].min()
+
+
+@pytest.mark.parametrize("state", CALLERS_STATES.values(), ids=CALLERS_STATES)
+def test_the_table_is_the_same_in_any_state(slices, state):
+    models = {"CNN": build("CNN", seed=0), "Tikhonov": Tikhonov(motion_deblurring().operator)}
+    expected = evaluate(models, slices, motion_deblurring(), first=1)
+    with state():
+        found = evaluate(models, slices, motion_deblurring(), first=1)
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+
+
 def test_bad_requests_are_explained(slices):
     with pytest.raises(ValueError, match=r"metrics\[0\] is 'nrmse'"):
         evaluate({}, slices, motion_deblurring(), metrics=("nrmse",))
@@ -154,7 +340,7 @@ def test_training_a_model_of_the_course_writes_a_checkpoint_and_its_record(tmp_p
 def test_evaluate_command_prints_the_table(capsys):
     assert command_line.main(["evaluate", "--first", "1"]) == 0
     printed = capsys.readouterr().out
-    for label in ("Measurement", "Residual UNet", "UNet++", "ViT", "psnr"):
+    for label in ("Measurement", "Residual UNet", "UNet++", "ViT", "PSNR (dB)"):
         assert label in printed
 
 

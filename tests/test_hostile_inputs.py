@@ -240,8 +240,9 @@ def check_loss(loss: nn.Module, value: Tensor, x: Tensor) -> None:
     if not x.is_meta:
         assert value.isfinite() and value >= -1e-3
         if x.detach().abs().max() <= 2:
-            rounding = 0.12 if isinstance(loss, SSIMLoss) else 1e-3  # its 1e-8 against C1 * C2
-            assert loss(x, x).item() == pytest.approx(0, abs=rounding)
+            # with uniform windows 1e-8 is added to SSIM's denominator, which is at least C1 C2
+            added = 1e-8 if isinstance(loss, SSIMLoss) and loss.sigma is None else 0
+            assert -1e-3 <= loss(x, x).item() <= added / (9e-8 + added) + 1e-3
 
 
 def make_and_call(make: type[nn.Module]) -> Callable[..., tuple[nn.Module, Tensor]]:
@@ -428,7 +429,7 @@ def restored(result: Tensor, y: Tensor, **_: Any) -> None:
     seed=seeds,
 )
 def measured(result: Tensor, images: Any, **_: Any) -> None:
-    same(result, images)
+    same(result, images.float())
 
 
 @entry(
@@ -498,8 +499,8 @@ def tikhonov(result: Tensor, y: Tensor, **_: Any) -> None:
     make_and_deblur(TotalVariation),
     operator=blurs,
     weight=st.floats(1e-6, 9),
-    steps=st.integers(1, 2),
-    penalty=st.floats(1e-3, 9),
+    steps=st.integers(1, 20),
+    penalty=st.none() | st.floats(1e-3, 9),
     y=measured_images,
 )
 def total_variation(result: Tensor, y: Tensor, **_: Any) -> None:
@@ -519,6 +520,7 @@ def first_slice(data_path: Any, **arguments: Any) -> Tensor:
     data_shape=st.integers(1, 300),
     cache_bytes=st.integers(0, 2**20),
     skip_bad=st.just(False),
+    white=st.none() | st.integers(1, 65535),
 )
 def read(result: Tensor, data_shape: int, **_: Any) -> None:
     assert result.shape == (1, data_shape, data_shape)

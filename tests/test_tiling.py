@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,9 +12,12 @@ from torch.nn import functional as F
 
 from ippy.data import MayoDataset, prepare_mayo
 from ippy.models import NAMES, build
+from ippy.models.vit import ViTReconstructor
 from ippy.problems import motion_deblurring
 from ippy.quality import psnr, restore
 from ippy.weights import load_checkpoint
+
+from .callers import CALLERS_STATES
 
 
 def images(*shape: int) -> Tensor:
@@ -101,6 +107,30 @@ def test_a_vit_needs_no_other_size_to_be_useful(mosaic: tuple[Tensor, Tensor]) -
         assert gain > 5
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_measurements_of_another_type_come_back_in_it(dtype: torch.dtype) -> None:
+    model, y = build("CNN", seed=0), images(1, 1, 70, 80)
+    x_hat = restore(model, y.to(dtype), tile=64, overlap=np.int64(16))
+    assert x_hat.dtype == dtype
+    expected = restore(model, y, tile=64, overlap=16)
+    torch.testing.assert_close(x_hat.float(), expected, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("state", CALLERS_STATES.values(), ids=CALLERS_STATES)
+def test_tiles_are_the_same_in_any_state(state: Callable) -> None:
+    y = images(1, 1, 130, 100)
+    expected = restore(Moody(), y, tile=64)
+    with state():
+        torch.testing.assert_close(restore(Moody(), y, tile=64), expected)
+
+
+def test_a_wrapped_vit_is_tiled_on_its_patches() -> None:
+    vit, y = ViTReconstructor(64, 16, embed_dim=8, depth=1), images(1, 1, 72, 90)
+    expected = restore(vit, y)
+    assert restore(torch.compile(vit, backend="eager"), y).equal(expected)
+    assert restore(nn.DataParallel(vit), y).equal(expected)
+
+
 def test_wrong_requests_are_explained() -> None:
     y, vit = images(1, 1, 80, 80), build("ViT", seed=0)
     for arguments, says in [
@@ -115,7 +145,7 @@ def test_wrong_requests_are_explained() -> None:
             restore(vit, y, overlap=overlap)
     with pytest.raises(ValueError, match="expected one that keeps batch, height and width"):
         restore(Moody(lambda x: x[..., 1:]), y)
-    with pytest.raises(TypeError, match="what model returns is None"):
+    with pytest.raises(TypeError, match="model returns None; expected one tensor"):
         restore(Moody(lambda x: None), y)
     with pytest.raises(ValueError, match="what model returns holds NaN"):
         restore(Moody(lambda x: x / 0 * 0), y)

@@ -239,7 +239,7 @@ def test_a_recipe_takes_the_numbers_of_numpy_as_those_of_python():
     [
         ({"model": "CNN"}, TypeError, r"model is a str; expected a torch\.nn\.Module"),
         ({"model": nn.Identity()}, ValueError, "model, a Identity, has no weights"),
-        ({"dataset": None}, TypeError, "dataset is None"),
+        ({"dataset": None}, TypeError, "dataset is a NoneType"),
         ({"dataset": iter([])}, TypeError, "dataset is a list_iterator"),
         (
             {"dataset": [np.zeros((1, 48, 64))]},

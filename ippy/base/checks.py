@@ -241,9 +241,7 @@ def check_slice(name: str, x: Any, *, wait: bool = False) -> None:
         TypeError: It is not a tensor of floating-point numbers.
         ValueError: It is not (1, H, W), or holds NaN or values that are off the scale of [0, 1].
     """
-    check_tensor(name, x, axes=(3,), expected="(1, H, W)")
-    if len(x) != 1:
-        raise ValueError(f"{name} has shape {tuple(x.shape)}; expected (1, H, W)")
+    check_tensor(name, x, axes=(3,), expected="(1, H, W)", sizes={0: 1})
     check_values(name, x, span=2, wait=wait)
 
 
@@ -329,7 +327,7 @@ def check_match(name: str, x: Tensor, weight: Tensor) -> None:
 
 def _check_size(name: str, x: Tensor, min_size: int) -> None:
     H, W = x.shape[-2:]
-    if min(H, W) < min_size:
+    if not torch.jit.is_tracing() and min(H, W) < min_size:
         raise ValueError(f"{name} is {H}x{W} pixels; expected {min_size}x{min_size} at least")
 
 

@@ -54,7 +54,7 @@ def warn_if_low(path: Path, patient: Sequence[Path]) -> bool:
         f"{100 * largest / 65535:.1f} % of white, 65535. Slices so dark score far too well. If "
         f"{white} is white in these files, say so: MayoDataset(..., white={white}), or --white "
         f"{white} on the command line",
-        stacklevel=3,
+        stacklevel=5,  # where the data set was indexed
     )
     return True
 

@@ -119,7 +119,7 @@ def _factor(trials: Sequence[Trial]) -> str:
         return ""
     if abs(factor + 1) < 1e-3:
         return "The result has the wrong sign."
-    return f"The result is right up to a constant factor, {factor:.4g} in all that was tried."
+    return f"The result is right up to a constant factor, {factor:.4g}; divided by it, it is right."
 
 
 def _shift(trials: Sequence[Trial]) -> str:

@@ -233,7 +233,7 @@ def transfer(kernel: Tensor, shape: tuple[int, int]) -> Tensor:
     Returns:
         Complex factors (H, W).
     """
-    k = len(kernel)
+    k = kernel.shape[0]
     embedded = kernel.new_zeros(shape)
     embedded[:k, :k] = kernel
     centred = embedded.roll((-(k // 2), -(k // 2)), dims=(0, 1))
@@ -255,5 +255,5 @@ def _kernel(operator: Blurring) -> Tensor:
 
 
 def _check_measurements(y: Tensor, kernel: Tensor) -> None:
-    check_batch("y", y, 1, min_size=len(kernel))
+    check_batch("y", y, 1, min_size=kernel.shape[0])
     check_match("y", y, kernel)

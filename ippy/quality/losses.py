@@ -158,7 +158,7 @@ class PerceptualLoss(nn.Module):
     def __init__(self, *, weights: Sequence[float] = (1, 1, 1, 1, 1), p: int = 1) -> None:
         super().__init__()
         self.p = check_choice("p", p, (1, 2))
-        if isinstance(weights, np.ndarray | Tensor):
+        if isinstance(weights, np.ndarray):
             weights = weights.tolist()
         check_type("weights", weights, (tuple, list), "(1, 1, 1, 1, 1)")
         if len(weights) != 5:

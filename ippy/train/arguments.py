@@ -39,11 +39,11 @@ def check_arguments(
         ValueError: One can't be used, or not with the others; the folder of ``save_to`` may have
             been made by then, and nothing else.
     """
-    check_type("recipe", recipe, Recipe, "Recipe(steps=300)")
-    check_type("problem", problem, InverseProblem, "motion_deblurring()")
 
     def check() -> None:
         _check_model(model)
+        check_type("problem", problem, InverseProblem, "motion_deblurring()")
+        check_type("recipe", recipe, Recipe, "Recipe(steps=300)")
         check_dataset(dataset, recipe.crop, getattr(unwrap(model), "patch_size", 1))
         _check_share(recipe.batch_size, engine.num_processes)
         if validation is not None:
