@@ -11,7 +11,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from ippy.base.images import check_pair, check_values
+from ippy.base.images import check_match, check_pair, check_values
 
 
 def checked(x: Tensor) -> Tensor:
@@ -62,3 +62,16 @@ def test_where_there_are_values_they_are_seen(transform: Callable) -> None:
         transform(checked)(x)
     with pytest.raises(ValueError, match="x goes from 0 to 255"):
         transform(checked)(torch.tensor([0.0, 255.0]).expand(1, 1, 2, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_autocast_takes_every_type_but_float64(dtype: torch.dtype) -> None:
+    x, weight = torch.zeros(1, 1, 8, 8, dtype=dtype), torch.zeros(4, 1, 3, 3)
+    with pytest.raises(TypeError, match=r"x holds .* use x\.to\(torch\.float32\)"):
+        check_match("x", x, weight)
+    with torch.autocast("cpu", torch.bfloat16):
+        if dtype != torch.float64:
+            check_match("x", x, weight)
+        else:
+            with pytest.raises(TypeError, match=r"x holds torch\.float64"):
+                check_match("x", x, weight)

@@ -112,6 +112,9 @@ def test_few_bits_in_sixteen_are_told_once_and_scaled(
     for number in range(3):
         save(tmp_path / "right", f"P/{number}.png", body(number))
         save(tmp_path / "low", f"P/{number}.png", low(body(number), bits))
+    for patient in ("Q", "R"):
+        save(tmp_path / "right", f"{patient}/0.png", body())
+        save(tmp_path / "low", f"{patient}/0.png", low(body(), bits))
     right, dark = MayoDataset(tmp_path / "right", 32), MayoDataset(tmp_path / "low", 32)
     for image in (*dark, *dark):
         assert image.max() <= 0.25

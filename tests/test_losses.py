@@ -187,7 +187,11 @@ def test_a_loss_leaves_its_images_and_the_world_alone(make: Callable[[], nn.Modu
         torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize("make", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize(
+    "make",
+    [*LOSSES.values(), lambda: CombinedLoss({"Huber": (1.0, nn.HuberLoss())})],
+    ids=[*LOSSES, "Huber"],
+)
 def test_float64_truth_and_float32_estimate_train(make: Callable[[], nn.Module]) -> None:
     x_hat, x = pair(2, 1, 34, 36)
     gradients = []

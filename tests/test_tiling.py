@@ -129,6 +129,8 @@ def test_a_wrapped_vit_is_tiled_on_its_patches() -> None:
     expected = restore(vit, y)
     assert restore(torch.compile(vit, backend="eager"), y).equal(expected)
     assert restore(nn.DataParallel(vit), y).equal(expected)
+    with pytest.raises(ValueError, match=r"expected multiples of 16"):
+        restore(nn.DataParallel(vit), y, tile=72)
 
 
 def test_wrong_requests_are_explained() -> None:

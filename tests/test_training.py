@@ -303,3 +303,19 @@ def test_a_slice_of_another_shape_is_named(problem):
 
 def test_every_compared_model_has_a_recipe():
     assert tuple(RECIPES) == NAMES
+
+
+def test_slices_in_float64_train_as_in_float32(problem) -> None:
+    slices = torch.rand(4, 1, 48, 48, generator=torch.Generator().manual_seed(0))
+    losses = [
+        fit(
+            build("CNN", seed=0),
+            images,
+            problem,
+            Recipe(steps=2, batch_size=2, crop=32),
+            validation=images,
+            progress=False,
+        ).loss
+        for images in (slices, slices.double())
+    ]
+    assert losses[0] == losses[1]
