@@ -128,6 +128,7 @@ CALLERS_STATES = {
     "inference mode": torch.inference_mode,
     "float64 by default": lambda: default_dtype(torch.float64),
     "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "another device by default": lambda: torch.device("meta"),
 }
 """What an earlier cell may have left behind."""
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from ippy.base.checks import check_pair, check_values
+from ippy.base.images import check_pair, check_values
 
 
 def checked(x: Tensor) -> Tensor:

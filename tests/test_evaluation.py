@@ -340,7 +340,7 @@ def test_training_a_model_of_the_course_writes_a_checkpoint_and_its_record(tmp_p
 def test_evaluate_command_prints_the_table(capsys):
     assert command_line.main(["evaluate", "--first", "1"]) == 0
     printed = capsys.readouterr().out
-    for label in ("Measurement", "Residual UNet", "UNet++", "ViT", "PSNR (dB)"):
+    for label in ("Measurement", "Residual UNet", "UNet++", "ViT", "psnr"):
         assert label in printed
 
 

@@ -219,6 +219,8 @@ class Loss(nn.Module):
         self.scale.requires_grad_()
         with torch.no_grad():
             self.scale.mul_(2)
+        self.norm.weight.grad = None
+        self.norm.bias.grad = torch.ones(2)
         return (x_hat - x).abs().mean()
 
     def loss(self, x_hat: Tensor, x: Tensor) -> Tensor:

@@ -366,8 +366,9 @@ def test_a_diverging_run_names_the_step_the_rate_and_what_is_left(
     options = {"device": CPU, "progress": False}
     with pytest.raises(
         FloatingPointError, match=rf"{says}.*last good state, after step 31, is in .*m\.run\.pth"
-    ):
+    ) as caught:
         fit(Exploding(32, gradient_only), *rest, save_to=target, **options)
+    assert caught.value.__context__ is None  # it is said once
     assert target.read_bytes() == before
     state = torch.load(run_path(target), weights_only=True)["state"]
     assert state["step"] == 31 and all(v.isfinite() for v in state["model"].values())

@@ -22,7 +22,7 @@ OPERATORS = {
     "custom": Blurring(kernel=torch.tensor([[0.0, 2.0, 0.0], [-1.0, 0.5, 0.0], [0.0, 0.0, 3.0]])),
 }
 OPERATORS |= {f"adjoint of {name}": K.T for name, K in OPERATORS.items()}
-MODELS = (*NAMES, "LossStudyCNN")
+MODELS = (*NAMES, "GatedUNet", "LossStudyCNN")
 every_operator = pytest.mark.parametrize("K", OPERATORS.values(), ids=OPERATORS)
 every_model = pytest.mark.parametrize("name", MODELS)
 everything = pytest.mark.parametrize("name", (*OPERATORS, *MODELS))

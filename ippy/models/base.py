@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ippy.base.checks import check_batch, check_match
+from ippy.base.images import check_batch, check_match
 
 HOLD_A_MODULE = (
     nn.DataParallel,

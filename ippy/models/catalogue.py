@@ -11,6 +11,7 @@ from torch import nn
 
 from ippy.base.checks import check_choice, check_integer
 from ippy.models.cnn import LossStudyCNN, ResCNN, SimpleCNN
+from ippy.models.gated import GatedUNet
 from ippy.models.unet import AttentionUNet, ResidualUNet, SimpleUNet, UNetPP
 from ippy.models.vit import ViTReconstructor
 
@@ -48,6 +49,7 @@ _COMPARED = {
 }
 _SPECS = {
     **_COMPARED,
+    "GatedUNet": ModelSpec("Gated UNet", GatedUNet, {"in_ch": 1, "out_ch": 1, "base_ch": 24}),
     "LossStudyCNN": ModelSpec(
         "Loss study CNN", LossStudyCNN, {"in_ch": 1, "out_ch": 1, "n_filters": 16}
     ),
@@ -64,7 +66,7 @@ def spec(name: str) -> ModelSpec:
     """Return the label, the class and the arguments of a model.
 
     Args:
-        name: One of :data:`NAMES`, or "LossStudyCNN".
+        name: One of :data:`NAMES`, "GatedUNet" or "LossStudyCNN".
 
     Raises:
         ValueError: There is no model of that name.
@@ -77,7 +79,7 @@ def build(name: str, *, seed: int | None = None) -> nn.Module:
     """Build a model with fresh weights.
 
     Args:
-        name: One of :data:`NAMES`, or "LossStudyCNN".
+        name: One of :data:`NAMES`, "GatedUNet" or "LossStudyCNN".
         seed: Seed of the initial weights; PyTorch's global random state is left as it was. None
             draws them from that global state, as PyTorch does.
 

@@ -10,15 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ippy.base.checks import (
-    LARGEST_COUNT,
-    check_counts,
-    check_integer,
-    check_match,
-    check_sides,
-    check_tensor,
-    check_values,
-)
+from ippy.base.checks import LARGEST_COUNT, check_counts, check_integer, check_sides
+from ippy.base.images import check_match, check_tensor, check_values
 from ippy.models.attention import attend
 from ippy.models.base import Model, check_same_channels, entry
 from ippy.models.patches import pad_to_multiple, patchify, unpatchify

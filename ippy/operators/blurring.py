@@ -9,15 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ippy.base.checks import (
-    LARGEST,
-    check_choice,
-    check_number,
-    check_sides,
-    check_tensor,
-    check_values,
-    check_window,
-)
+from ippy.base.checks import LARGEST, check_choice, check_number, check_sides, check_window
+from ippy.base.images import check_tensor, check_values
 from ippy.operators.linear import LinearOperator
 
 # A tap (target, source, weight) adds weight * x[source] to output[target]: two windows on images,

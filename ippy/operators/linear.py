@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
-from ippy.base.checks import COMPLEX, REAL, check_tensor, check_values
+from ippy.base.images import COMPLEX, REAL, check_tensor, check_values
 
 LARGEST_LINEAR = 1e38  # nothing is squared here; only what is about to overflow is refused
 

@@ -12,14 +12,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ippy.base.checks import (
-    LARGEST,
-    check_batch,
-    check_counts,
-    check_match,
-    check_number,
-    check_type,
-)
+from ippy.base.checks import LARGEST, check_counts, check_number, check_type
+from ippy.base.images import check_batch, check_match
 from ippy.operators import Blurring
 
 # Of a few values, those with the highest mean PSNR over one slice of each generated body of the

@@ -5,14 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ippy.base.checks import (
-    COMPLEX,
-    REAL,
-    check_generator,
-    check_number,
-    check_tensor,
-    check_values,
-)
+from ippy.base.checks import check_generator, check_number
+from ippy.base.images import COMPLEX, REAL, check_tensor, check_values
 
 LARGEST_LEVEL = 1000.0  # noise a thousand times the signal
 

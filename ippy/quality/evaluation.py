@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from ippy.base.checks import check_choice, check_integer, check_slice, check_type
+from ippy.base.checks import check_choice, check_integer, check_type
 from ippy.base.device import get_device, usable
+from ippy.base.images import check_slice
 from ippy.problems import InverseProblem
 from ippy.quality import metrics as measures
 from ippy.quality.inference import in_evaluation_mode, run

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ippy.base.checks import check_tensor, check_values
+from ippy.base.images import check_tensor, check_values
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 Every loss is called as ``loss(x_hat, x)``, estimate first, on images (B, C, H, W) in [0, 1], and
 returns one number. Each is computed in float32 at least, also under autocast. Arguments are checked
-as :mod:`ippy.base.checks` says.
+as :mod:`ippy.base.images` says.
 """
 
 from __future__ import annotations
@@ -15,15 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ippy.base.checks import (
-    LARGEST,
-    check_choice,
-    check_match,
-    check_number,
-    check_pair,
-    check_type,
-    check_window,
-)
+from ippy.base.checks import LARGEST, check_choice, check_number, check_type, check_window
+from ippy.base.images import check_match, check_pair
 from ippy.quality.features import MIN_SIZE, alexnet_features, check_colours
 
 C1, C2 = 0.01**2, 0.03**2  # SSIM's constants for images in [0, 1]

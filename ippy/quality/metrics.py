@@ -1,7 +1,7 @@
 """What is reported about a reconstruction: one number for each image of a batch.
 
 Every metric is called as ``metric(x_hat, x)``, estimate first, on images (B, C, H, W) in [0, 1],
-and returns a float tensor (B,). Arguments are checked as :mod:`ippy.base.checks` says.
+and returns a float tensor (B,). Arguments are checked as :mod:`ippy.base.images` says.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ippy.base.checks import LARGEST, check_number, check_pair, extremes
+from ippy.base.checks import LARGEST, check_number
+from ippy.base.images import check_pair, extremes
 from ippy.quality.features import MIN_SIZE, MISSING_FEATURES, check_colours, features_available
 
 

@@ -8,7 +8,8 @@ from itertools import chain, product
 import torch
 from torch import Tensor, nn
 
-from ippy.base.checks import check_integer, check_tensor, check_type, check_values
+from ippy.base.checks import check_integer, check_type
+from ippy.base.images import check_tensor, check_values
 from ippy.models.base import unwrap
 from ippy.models.patches import pad_to_multiple
 from ippy.quality.inference import in_evaluation_mode, run

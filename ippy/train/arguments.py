@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ippy.base.checks import check_batch, check_type, check_values
+from ippy.base.checks import check_type
+from ippy.base.images import check_batch, check_values
 from ippy.models.base import unwrap
 from ippy.problems import InverseProblem
 from ippy.train.distributed import on_main
@@ -35,7 +36,6 @@ def check_arguments(
     """Check the arguments of :func:`ippy.train.fit`, in one process for all.
 
     Raises:
-        TypeError: One is of the wrong type.
         ValueError: One can't be used, or not with the others; the folder of ``save_to`` may have
             been made by then, and nothing else.
     """

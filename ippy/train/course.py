@@ -18,9 +18,10 @@ from ippy.models import build, spec
 from ippy.problems import motion_deblurring
 from ippy.quality import evaluate, summarise
 from ippy.quality.features import features_available
-from ippy.train.loop import History, fit
+from ippy.train.loop import fit
 from ippy.train.recipe import RECIPES, Recipe
 from ippy.train.resume import run_path
+from ippy.train.run import History
 from ippy.weights import load_checkpoint, read_manifest
 
 
@@ -50,7 +51,6 @@ def train_model(
         The history of the run.
 
     Raises:
-        TypeError: ``recipe`` is no Recipe, or ``folder`` no path.
         ValueError: There is no model of that name, a slice can't be read, the folder can't be
             written, or the run that was stopped is another one.
         FileNotFoundError: The slices have not been prepared.
@@ -102,7 +102,6 @@ def is_finished(
         skip_bad: It was trained without the slices that can't be read.
 
     Raises:
-        TypeError: ``recipe`` is no Recipe, or ``folder`` no path.
         ValueError: There is no model of that name, or a manifest is damaged.
         FileNotFoundError: The slices have not been prepared.
     """

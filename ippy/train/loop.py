@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +28,7 @@ from ippy.train.distributed import accelerator, own_share, runs_on, unshared
 from ippy.train.muon import make_optimizers
 from ippy.train.pairs import TrainingPairs
 from ippy.train.recipe import LOSSES, Recipe
+from ippy.train.run import History
 from ippy.train.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -36,29 +36,6 @@ if TYPE_CHECKING:
 
 HISTORY_POINTS = 100  # a history holds the mean loss of this many equal blocks of steps
 BLOCKS_PER_VALIDATION = 5
-
-
-@dataclass(frozen=True)
-class History:
-    """What a training run did.
-
-    Attributes:
-        step: The last step of each block.
-        loss: Mean training loss of each block.
-        seconds: Wall-clock time of the loop, without the validations.
-        images_per_second: Whole slices' worth of pixels that went through the model per second.
-        device: What it ran on: processes where there were several, ``"cuda"``, ``"mps"``, or the
-            CPU with its number of threads, and bf16 where that was used.
-        validation: Step, seconds until then, and mean PSNR of the validation slices in dB, after
-            every fifth block and the last step; empty without such slices.
-    """
-
-    step: list[int]
-    loss: list[float]
-    seconds: float
-    images_per_second: float
-    device: str
-    validation: list[tuple[int, float, float]]
 
 
 class Objective(nn.Module):

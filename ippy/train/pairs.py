@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ippy.base.checks import check_slice
 from ippy.base.device import memory_format
+from ippy.base.images import check_slice
 from ippy.problems import InverseProblem
 
 ORDER, PAIR, MODEL = 0, 1, 2  # families of random streams that never meet
@@ -66,7 +66,6 @@ class TrainingPairs:
             column, (B, 2).
 
         Raises:
-            TypeError: A slice is no tensor of floating-point numbers.
             ValueError: A slice can't be read, has another shape than the first, or holds NaN or
                 values that are off the scale.
         """
@@ -133,7 +132,6 @@ def check_dataset(dataset: Any, crop: int, grid: int) -> None:
     """Check that crops on a grid of so many pixels can be cut from a data set's first slice.
 
     Raises:
-        TypeError: ``dataset`` is no data set with a length, or its slices are no such tensors.
         ValueError: It is empty, its slices are no good, or the crops fit neither them nor the grid.
     """
     indexed = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")

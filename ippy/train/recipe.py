@@ -31,7 +31,6 @@ class Recipe:
         seed: Seed of the initialisation, the order, the crops and the noise.
 
     Raises:
-        TypeError: A value is of the wrong type, such as 10.0 steps.
         ValueError: A value makes no sense.
     """
 

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,11 +18,9 @@ from ippy.base.files import remove_leftovers, write_atomically
 from ippy.base.paths import as_path
 from ippy.problems import InverseProblem
 from ippy.train.muon import Muon
+from ippy.train.run import TrainingRun
 from ippy.weights import read_manifest
 from ippy.weights.checkpoint import unpack
-
-if TYPE_CHECKING:
-    from ippy.train.loop import Run
 
 PROBES = 4  # slices that stand for the whole data set
 UNREADABLE = (
@@ -62,7 +60,6 @@ def check_target(save_to: str | Path) -> None:
     """Check that a checkpoint, its manifest and a run's state can be written; its folder is made.
 
     Raises:
-        TypeError: ``save_to`` is no path.
         ValueError: It is a folder or has the name of a run's state, its own folder can't be
             written, or the manifest is damaged.
     """
@@ -112,7 +109,7 @@ class RunState:
     optimizers: list[Mapping[str, Any]]
 
     @classmethod
-    def of(cls, run: Run) -> RunState:
+    def of(cls, run: TrainingRun) -> RunState:
         """Return what a run needs to go on from here."""
         return cls(
             step=run.done,
@@ -123,7 +120,7 @@ class RunState:
             optimizers=[optimizer.state_dict() for optimizer in run.optimizers],
         )
 
-    def restore(self, run: Run, target: str | Path) -> None:
+    def restore(self, run: TrainingRun, target: str | Path) -> None:
         """Let a run to ``target`` go on from this state.
 
         Raises:

@@ -7,15 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ippy.train.distributed import agree_to_stop, on_main, shared
 from ippy.train.interrupts import Stopped, held_back
 from ippy.train.resume import RunFile, RunState
+from ippy.train.run import History, TrainingRun
 from ippy.weights import save_checkpoint
-
-if TYPE_CHECKING:
-    from ippy.train.loop import History, Run
 
 SAVE_EVERY = 60.0  # seconds between two saved states
 
@@ -34,7 +32,7 @@ class Supervisor:
         ValueError: That state is damaged, or belongs to another run.
     """
 
-    def __init__(self, run: Run, save_to: str | Path | None, *, resume: bool) -> None:
+    def __init__(self, run: TrainingRun, save_to: str | Path | None, *, resume: bool) -> None:
         self._run, self._save_to = run, save_to
         self._file: RunFile | None = None  # of the main process, which writes
         self._signalled: Callable[[], bool] = lambda: False

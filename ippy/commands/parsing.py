@@ -1,0 +1,30 @@
+"""What the parsers of several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from ippy.data import MayoDataset
+
+Subparsers = argparse._SubParsersAction  # what add_subparsers returns; it has no public name
+
+
+def add_skip_bad(command: argparse.ArgumentParser) -> None:
+    """Give a command the option ``--skip-bad``."""
+    command.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="read every file once before, list those that can't be read, and go on without them",
+    )
+
+
+def report_skipped(images: MayoDataset) -> None:
+    """List the files that were left out, if there are any."""
+    if images.skipped:
+        left_out = (
+            f"Skipped {len(images.skipped)}, which can't be read; {len(images)} slices are left"
+        )
+        print(f"{left_out}:", file=sys.stderr)
+        for fault in images.skipped.values():
+            print(f"  {fault}", file=sys.stderr)

@@ -1,0 +1,12 @@
+"""Experiments that repeat themselves: a question in a file, and its record beside it.
+
+``studies/<name>.py`` says what is varied and what is held fixed; ``python -m ippy study <name>``
+runs what is missing; ``studies/<name>.json`` keeps a row for each run, and :func:`read` gives them
+as a tidy table to whoever quotes them.
+"""
+
+from ippy.studies.definition import Job, Study, grid, load, names
+from ippy.studies.protocol import bodies
+from ippy.studies.record import read
+
+__all__ = ["Job", "Study", "bodies", "grid", "load", "names", "read"]

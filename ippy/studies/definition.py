@@ -1,0 +1,154 @@
+"""What a study is: a question, the runs that answer it, and a digest of how they are made."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from ippy.base.checks import check_choice, check_type
+from ippy.base.paths import course_root
+from ippy.problems import InverseProblem, motion_deblurring
+from ippy.train import Recipe
+
+Factors = dict[str, Any]
+"""What distinguishes a run from the others of its study: name -> a JSON value."""
+
+
+FILE_NAME = re.compile(r"[\w .,=+-]+")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one run trains.
+
+    Attributes:
+        model: Returns the model with its first weights; drawn from the recipe's seed, as
+            ``partial(build, "UNet", seed=0)`` does.
+        recipe: How it is trained.
+        problem: What it learns to undo.
+        slices: Chooses the training slices from all of the course's; all of them if None.
+    """
+
+    model: Callable[[], nn.Module]
+    recipe: Recipe
+    problem: InverseProblem = field(default_factory=motion_deblurring)
+    slices: Callable[[Dataset[Tensor]], Dataset[Tensor]] | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question and the runs that answer it.
+
+    Attributes:
+        question: What is asked, in a sentence.
+        decides: The claim of the book that stands or falls by the answer.
+        fixed: What is the same in all runs, in words.
+        rows: The factors of each run, ``seed`` among them.
+        job: What a run with these factors trains: called as ``job(**factors)``.
+        minutes: About how long a run takes on one core.
+    """
+
+    question: str
+    decides: str
+    fixed: str
+    rows: tuple[Factors, ...]
+    job: Callable[..., Job]
+    minutes: float
+
+    def __post_init__(self) -> None:
+        keys = [row_key(factors) for factors in self.rows]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise ValueError(f"rows has {twice!r} twice; expected factors that tell all runs apart")
+        bad = next((key for key in keys if not FILE_NAME.fullmatch(key)), None)
+        if bad is not None:
+            raise ValueError(f"rows has {bad!r}; expected factors that can be in a file's name")
+
+
+def grid(**levels: Iterable[Any]) -> tuple[Factors, ...]:
+    """Return the factors of every combination: ``grid(loss=["mse", "l1"], seed=[0, 1])``."""
+    return tuple(
+        dict(zip(levels, values, strict=True)) for values in itertools.product(*levels.values())
+    )
+
+
+def row_key(factors: Mapping[str, Any]) -> str:
+    """Return the name of a run: ``"loss=l1,seed=0"``."""
+    return ",".join(f"{name}={value}" for name, value in factors.items())
+
+
+def studies_dir() -> Path:
+    """Return ``studies/`` in the course: the definitions and their records."""
+    return course_root() / "studies"
+
+
+def names() -> list[str]:
+    """Return the names of all studies."""
+    return sorted(path.stem for path in studies_dir().glob("*.py"))
+
+
+def load(name: str) -> Study:
+    """Return the study that ``studies/<name>.py`` defines as ``STUDY``.
+
+    Raises:
+        ValueError: There is no study of that name.
+    """
+    check_choice("name", name, tuple(names()) or ("",))
+    spec = importlib.util.spec_from_file_location(f"studies.{name}", definition_path(name))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    check_type(f"STUDY of studies/{name}.py", module.STUDY, Study, "Study(question=..., ...)")
+    return module.STUDY
+
+
+def definition_path(name: str) -> Path:
+    """Return the file that defines a study."""
+    return studies_dir() / f"{name}.py"
+
+
+def digest(name: str, job: Job, factors: Factors) -> str:
+    """Return a digest of how a run is made: its factors, its operator, and the study's code.
+
+    The code is all of the study's file but the assignment of ``STUDY``, comments and docstrings: a
+    study may grow by rows without a change to those it has. The recipe is not in it; a row holds
+    that in full, and :func:`is_stale` compares it.
+    """
+    operator = job.problem.operator
+    tensors = [v.tolist() for v in vars(operator).values() if isinstance(v, Tensor)]
+    problem = [type(operator).__qualname__, tensors, job.problem.noise_level]
+    content = json.dumps([factors, problem, list(_statements(definition_path(name)))])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def is_stale(row: Mapping[str, Any], name: str, job: Job) -> bool:
+    """Say whether a recorded row was made otherwise than its definition says now.
+
+    A field that recipes did not have then counts as its default.
+    """
+    recipe = {f.name: row["recipe"].get(f.name, f.default) for f in fields(Recipe)}
+    return recipe != asdict(job.recipe) or row["digest"] != digest(name, job, row["factors"])
+
+
+def _statements(path: Path) -> Iterator[str]:
+    """Yield a file's statements without docstrings, comments and the assignment of STUDY."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(
+            node
+        ):
+            node.body = node.body[1:]
+    for statement in tree.body:
+        targets = getattr(statement, "targets", [])
+        if not any(isinstance(target, ast.Name) and target.id == "STUDY" for target in targets):
+            yield ast.dump(statement)

@@ -1,0 +1,156 @@
+"""Run what a study lacks, one process a run; say what is there; repeat a row and compare."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from fnmatch import fnmatch
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from ippy.base.device import get_device
+from ippy.studies.definition import load, names, row_key
+from ippy.studies.record import Row, merge_shards, read_record, record_path, status
+
+POLL = 0.2  # seconds between two looks at the processes
+TOLERANCE = 0.1  # dB between two runs of one row on unlike machines
+SURROUNDINGS = ("cpu", "ran_on", "versions", "data")  # where these agree, so does every bit
+
+
+def run(
+    name: str,
+    *,
+    only: str = "*",
+    jobs: int = 1,
+    real: Path | None = None,
+    shard: tuple[int, int] | None = None,
+    progress: bool = True,
+) -> list[str]:
+    """Run the missing and the stale rows of a study; stopped, it goes on when called again.
+
+    Args:
+        name: The study.
+        only: Only rows whose key matches this pattern, such as ``"*loss=l1*"``.
+        jobs: Processes at a time; on a CPU each has one thread.
+        real: A folder ``<patient>/*.png`` of real slices to score each run on too.
+        shard: (I, N), counted from 1: run every N-th row only, from the I-th on, and enter them in
+            a file of this shard's own. Without it the rows of earlier shards are merged first.
+        progress: Show a bar.
+
+    Returns:
+        The keys of the rows whose process failed.
+
+    Raises:
+        ValueError: There is no study of that name, or no row matches.
+        KeyboardInterrupt: After Ctrl-C, once the runs have saved their states.
+    """
+    study = load(name)
+    if shard is None:
+        merge_shards(name)
+    _, stale, missing = status(name, study)
+    todo = [key for key in missing + stale if fnmatch(key, only)]
+    if shard is not None:
+        index, count = shard
+        todo = todo[index - 1 :: count]
+    record = record_path(name, None if shard is None else "{}-of-{}".format(*shard))
+    return _run_all({key: _command(name, key, record, real) for key in todo}, jobs, progress)
+
+
+def overview() -> pd.DataFrame:
+    """Return a row a study: how many rows are done, stale and missing, and hours of one core."""
+    lines = []
+    for name in names():
+        study = load(name)
+        rows, stale, missing = status(name, study)
+        lines.append(
+            {
+                "study": name,
+                "question": study.question,
+                "done": len(rows),
+                "stale": len(stale),
+                "missing": len(missing),
+                "hours done": round(sum(row["cpu_seconds"] for row in rows) / 3600, 2),
+                "hours left": round(study.minutes * (len(stale) + len(missing)) / 60, 2),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def check(name: str) -> str:
+    """Repeat the recorded run that took the least time, and compare it with its row.
+
+    Returns:
+        What was found, in words.
+
+    Raises:
+        ValueError: No good row is recorded, the run failed, or the two differ: in a bit on a CPU of
+            the same kind with the same software, or by more than 0.1 dB elsewhere.
+    """
+    rows, _, _ = status(name, load(name))
+    if not rows:
+        raise ValueError(f"no good row of the study {name!r} is recorded; nothing to compare with")
+    cheapest = min(rows, key=lambda row: row["cpu_seconds"])
+    key = row_key(cheapest["factors"])
+    with TemporaryDirectory() as folder:
+        record = Path(folder) / "repeated.json"
+        if _run_all({key: _command(name, key, record, None)}, 1, progress=False):
+            raise ValueError(f"the run {key!r} failed; its error stands above")
+        (repeated,) = read_record(record).values()
+    return f"{key}: {compare(cheapest, repeated)}"
+
+
+def compare(recorded: Row, repeated: Row) -> str:
+    """Compare two rows of the same factors; see :func:`check`."""
+    alike = all(recorded[part] == repeated[part] for part in SURROUNDINGS)
+    if alike and recorded["weights"] == repeated["weights"]:
+        return "the same weights, bit for bit"
+    before, after = recorded["test"]["psnr"], repeated["test"]["psnr"]
+    if not math.isclose(before, after, abs_tol=TOLERANCE):
+        raise ValueError(f"the row has {before:.3f} dB and its repetition {after:.3f} dB")
+    if alike:
+        raise ValueError(f"the weights differ on a CPU of the same kind ({before:.3f} dB)")
+    return f"{after:.3f} dB, recorded {before:.3f} dB"
+
+
+def _command(name: str, key: str, record: Path, real: Path | None) -> list[str]:
+    """Return the command that trains one run in a process of its own."""
+    options = [] if real is None else ["--real", str(real)]
+    return [sys.executable, "-m", "ippy.studies.worker", name, key, str(record), *options]
+
+
+def _run_all(commands: dict[str, list[str]], jobs: int, progress: bool) -> list[str]:
+    """Run commands, so many at a time; return the keys of those that failed."""
+    waiting, running, failed = list(commands), {}, []
+    with tqdm(total=len(commands), unit="run", disable=not progress) as bar:
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    key = waiting.pop(0)
+                    running[key] = subprocess.Popen(commands[key], env=_environment())
+                time.sleep(POLL)
+                for key in [key for key, process in running.items() if process.poll() is not None]:
+                    if running.pop(key).returncode:
+                        failed.append(key)
+                    bar.update()
+        except KeyboardInterrupt:
+            for process in running.values():
+                process.send_signal(signal.SIGTERM)  # fit saves the state of its run
+            for process in running.values():
+                process.wait()
+            raise
+    return failed
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of a run: one thread on a CPU, so that sums round alike."""
+    one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    on_cpu = get_device() == torch.device("cpu")
+    return os.environ | (one_thread if on_cpu else {})

@@ -1,0 +1,131 @@
+"""The record of a study: one JSON file with a row a run, written row by row."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock
+
+from ippy.base.files import write_atomically
+from ippy.studies.definition import Study, is_stale, load, row_key, studies_dir
+
+Row = dict[str, Any]
+
+
+def read(name: str, *, complete: bool = True) -> pd.DataFrame:
+    """Return the record of a study as a tidy table: a row a run, factors and results as columns.
+
+    Args:
+        name: The study.
+        complete: Refuse a record in which runs are missing.
+
+    Raises:
+        ValueError: There is no study of that name, or rows are stale (their definition has
+            changed since) or missing.
+        FileNotFoundError: Nothing of it was run yet.
+    """
+    study = load(name)
+    rows, stale, missing = status(name, study)
+    advice = f"run `python -m ippy study {name}`"
+    if stale:
+        raise ValueError(f"studies/{name}.json has stale rows, such as {stale[0]!r}: {advice}")
+    if missing and complete:
+        raise ValueError(
+            f"studies/{name}.json lacks {len(missing)} of {len(study.rows)} rows, such as "
+            f"{missing[0]!r}: {advice}"
+        )
+    if not rows:
+        raise FileNotFoundError(f"no run of the study {name!r} is recorded: {advice}")
+    return pd.DataFrame([row["factors"] | _flat(row) for row in rows])
+
+
+def status(name: str, study: Study) -> tuple[list[Row], list[str], list[str]]:
+    """Return the good rows in the study's order, and the keys of stale and of missing ones."""
+    recorded = read_rows(name)
+    rows, stale, missing = [], [], []
+    for factors in study.rows:
+        key = row_key(factors)
+        row = recorded.get(key)
+        if row is None:
+            missing.append(key)
+        elif is_stale(row, name, study.job(**factors)):
+            stale.append(key)
+        else:
+            rows.append(row)
+    return rows, stale, missing
+
+
+def read_rows(name: str) -> dict[str, Row]:
+    """Return all recorded rows by their key, those of a cluster's shards merged in."""
+    rows: dict[str, Row] = {}
+    for path in [*sorted(studies_dir().glob(f"{name}.shard-*.json")), record_path(name)]:
+        if path.is_file():
+            rows |= read_record(path)
+    return rows
+
+
+def append(path: Path, row: Row) -> None:
+    """Enter a finished run in a record; a row of the same factors is replaced.
+
+    The file is written whole or not at all, and several processes may append to it at once.
+
+    Args:
+        path: The record, as :func:`record_path` names it; made if it is not there.
+        row: The run, with its ``factors``.
+
+    Raises:
+        ValueError: The record is damaged. Nothing was written.
+        OSError: The disk is full or the folder can't be written.
+    """
+    with FileLock(path.with_name(f".{path.name}.lock"), timeout=60):
+        rows = read_record(path) if path.is_file() else {}
+        rows[row_key(row["factors"])] = row
+        content = json.dumps(list(rows.values()), indent=1, allow_nan=False) + "\n"
+        write_atomically(path, lambda file: file.write(content.encode()))
+
+
+def merge_shards(name: str) -> int:
+    """Enter the rows of all shards in the study's own record, remove them, and return how many."""
+    shards = sorted(studies_dir().glob(f"{name}.shard-*.json"))
+    rows = [row for path in shards for row in read_record(path).values()]
+    for row in rows:
+        append(record_path(name), row)
+    for path in shards:
+        path.unlink()
+    return len(rows)
+
+
+def record_path(name: str, shard: str | None = None) -> Path:
+    """Return the file of a study's record, or of one shard of it."""
+    return studies_dir() / (f"{name}.json" if shard is None else f"{name}.shard-{shard}.json")
+
+
+def read_record(path: Path) -> dict[str, Row]:
+    """Return the rows of one file by their key.
+
+    Raises:
+        ValueError: It is damaged, or something else.
+    """
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return {row_key(row["factors"]): row for row in rows if row["digest"] and row["recipe"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} can't be read as the record of a study ({error}); restore it, e.g. with git"
+        ) from error
+
+
+def _flat(row: Row) -> Row:
+    """Return a row's results with nested names joined: ``test.psnr``."""
+    flat: Row = {}
+    for name, value in row.items():
+        if name in ("factors", "digest"):
+            continue
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": v for inner, v in value.items()}
+        else:
+            flat[name] = value
+    return flat

@@ -1,0 +1,239 @@
+"""Studies run what is missing, keep a row a run, and refuse rows whose definition has changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from ippy.__main__ import main
+from ippy.studies import engine, load, names, read
+from ippy.studies.definition import digest, grid, row_key
+from ippy.studies.record import append, merge_shards, read_rows, record_path, status
+from ippy.studies.worker import train_row
+
+DEFINITION = '''"""A study for the tests."""
+
+from functools import partial
+
+from ippy.models import build
+from ippy.studies import Job, Study, grid
+from ippy.train import Recipe
+
+
+def job(loss, seed):
+    """Train the smallest network."""
+    recipe = Recipe(steps=STEPS, crop=16, loss=loss, seed=seed)
+    return Job(partial(build, "LossStudyCNN", seed=seed), recipe)
+
+
+STEPS = 40
+STUDY = Study(
+    question="Does it run?",
+    decides="That studies run.",
+    fixed="The network.",
+    rows=grid(loss=["mse", "l1"], seed=[0]),
+    job=job,
+    minutes=0.1,
+)
+'''
+
+
+@pytest.fixture
+def tiny_course(course: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A course with a few slices and a study of two short runs."""
+    monkeypatch.setenv("IPPY_COURSE", str(course))
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    (course / "studies").mkdir()
+    write(course, DEFINITION)
+    return course
+
+
+def write(course: Path, definition: str) -> None:
+    (course / "studies" / "tiny.py").write_text(definition, encoding="utf-8")
+
+
+def row(name: str, factors: dict, **more: object) -> dict:
+    """A row as a finished run enters it, for tests that need no training."""
+    job = load(name).job(**factors)
+    made = {"digest": digest(name, job, factors), "recipe": asdict(job.recipe)}
+    results = {"cpu_seconds": 1.0, "weights": "w", "test": {"psnr": 30.0}}
+    return {"factors": factors} | made | results | more
+
+
+def test_a_study_runs_what_is_missing_and_its_record_is_a_tidy_table(tiny_course):
+    with pytest.raises(ValueError, match=r"lacks 2 of 2 rows, such as 'loss=mse,seed=0'"):
+        read("tiny")
+    assert engine.run("tiny", only="*mse*", progress=False) == []
+    assert len(read("tiny", complete=False)) == 1
+    assert engine.run("tiny", jobs=2, progress=False) == []
+    table = read("tiny")
+    assert list(table.loss) == ["mse", "l1"] and list(table.seed) == [0, 0]
+    assert (table["test.psnr"] > 5).all() and (table["recipe.steps"] == 40).all()
+    assert (table.gflop_step > 2 * table.gflop_forward).all()
+    assert (table.cpu_seconds > 0).all() and (table.train_slices == 3).all()
+    before = record_path("tiny").stat().st_mtime_ns
+    assert engine.run("tiny", progress=False) == []
+    assert record_path("tiny").stat().st_mtime_ns == before  # nothing was missing
+
+
+def test_a_row_repeated_has_the_same_weights_bit_for_bit(tiny_course):
+    with pytest.raises(ValueError, match="nothing to compare with"):
+        engine.check("tiny")
+    train_row("tiny", "loss=l1,seed=0", record_path("tiny"))
+    assert engine.check("tiny") == "loss=l1,seed=0: the same weights, bit for bit"
+    (recorded,) = read_rows("tiny").values()
+    with pytest.raises(ValueError, match="weights differ on a CPU of the same kind"):
+        engine.compare(recorded, recorded | {"weights": "others"})
+
+
+def test_rows_of_unlike_machines_agree_to_a_tenth_of_a_decibel(tiny_course):
+    here = {"cpu": "a", "ran_on": "cpu", "versions": {}, "data": "d"}
+    recorded = row("tiny", load("tiny").rows[0], **here)
+    elsewhere = recorded | {"cpu": "b", "weights": "others"}
+    assert engine.compare(recorded, elsewhere) == "30.000 dB, recorded 30.000 dB"
+    with pytest.raises(ValueError, match=r"has 30\.000 dB and its repetition 29\.800 dB"):
+        engine.compare(recorded, elsewhere | {"test": {"psnr": 29.8}})
+
+
+def test_real_slices_are_scored_where_a_folder_is_given(tiny_course):
+    train_row("tiny", "loss=l1,seed=0", record_path("tiny"), real=tiny_course / "Mayo" / "test")
+    recorded = read_rows("tiny")["loss=l1,seed=0"]
+    assert recorded["real"]["slices"] == 1 and recorded["real"]["patients"] == "P2"
+    assert recorded["real"]["psnr"] == recorded["test"]["psnr"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "stale"),
+    [
+        ("STEPS = 40", "STEPS = 50", True),  # a setting
+        ('"LossStudyCNN"', '"ResCNN"', True),  # the code of a job
+        ("crop=16", "crop=32", True),
+        ("# none", "", False),
+        ('"""Train the smallest network."""', '"""Say it otherwise."""', False),
+        ("STEPS = 40", "STEPS = 40  # a remark", False),
+        ("seed=[0]", "seed=[0, 1]", False),  # a study may grow
+    ],
+)
+def test_a_row_is_stale_when_its_definition_has_changed_and_not_otherwise(
+    tiny_course, old, new, stale
+):
+    for factors in load("tiny").rows:
+        append(record_path("tiny"), row("tiny", factors))
+    write(tiny_course, DEFINITION.replace(old, new))
+    rows, old_rows, _ = status("tiny", load("tiny"))
+    assert len(rows) == (0 if stale else 2) and len(old_rows) == (2 if stale else 0)
+    if stale:
+        with pytest.raises(ValueError, match="has stale rows, such as 'loss=mse,seed=0'"):
+            read("tiny")
+
+
+def test_a_setting_that_recipes_did_not_have_counts_as_its_default(tiny_course):
+    factors = load("tiny").rows[0]
+    older = row("tiny", factors)
+    del older["recipe"]["clip"]
+    append(record_path("tiny"), older)
+    assert len(read("tiny", complete=False)) == 1
+    older["recipe"]["clip"] = 0.1  # the default is 1
+    append(record_path("tiny"), older)
+    assert status("tiny", load("tiny"))[1] == [row_key(factors)]
+
+
+def test_shards_write_rows_of_their_own_which_are_merged_on_reading(tiny_course):
+    mse, l1 = load("tiny").rows
+    append(record_path("tiny", "1-of-2"), row("tiny", mse))
+    append(record_path("tiny", "2-of-2"), row("tiny", l1))
+    assert not record_path("tiny").exists() and len(read("tiny")) == 2
+    assert merge_shards("tiny") == 2
+    assert len(json.loads(record_path("tiny").read_text(encoding="utf-8"))) == 2
+    assert [path.name for path in record_path("tiny").parent.glob("*.json")] == ["tiny.json"]
+
+
+def test_the_shards_share_the_rows(tiny_course, monkeypatch):
+    ran = []
+    monkeypatch.setattr(engine, "_run_all", lambda commands, *_: ran.append(list(commands)))
+    for index in (1, 2):
+        engine.run("tiny", shard=(index, 2), progress=False)
+    assert ran == [["loss=mse,seed=0"], ["loss=l1,seed=0"]]
+
+
+def test_a_stopped_study_goes_on_where_it_was(tiny_course):
+    write(tiny_course, DEFINITION.replace("STEPS = 40", "STEPS = 100000"))
+    code = "from ippy.studies import engine; engine.run('tiny', only='*l1*', progress=False)"
+    state = tiny_course / "studies" / "runs" / "tiny" / "loss=l1,seed=0.run.pth"
+    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    while not state.parent.is_dir() and process.poll() is None:
+        time.sleep(0.1)
+    time.sleep(1)  # the run has begun, and takes its steps
+    os.kill(process.pid, signal.SIGINT)
+    process.wait(timeout=60)
+    assert state.is_file()
+    _, _, missing = status("tiny", load("tiny"))
+    assert "loss=l1,seed=0" in missing
+
+
+def test_the_overview_counts_rows_and_hours(tiny_course):
+    append(record_path("tiny"), row("tiny", load("tiny").rows[0], cpu_seconds=7200.0))
+    (line,) = engine.overview().to_dict("records")
+    assert (line["done"], line["stale"], line["missing"]) == (1, 0, 1)
+    assert line["hours done"] == 2.0 and line["hours left"] == pytest.approx(0.1 / 60, abs=0.01)
+
+
+def test_what_is_no_study_is_refused(tiny_course):
+    assert names() == ["tiny"]
+    with pytest.raises(ValueError, match="name is 'tinny'; expected one of 'tiny'"):
+        load("tinny")
+    write(tiny_course, "STUDY = 3\n")
+    with pytest.raises(TypeError, match=r"STUDY of studies/tiny\.py is an int; expected a Study"):
+        load("tiny")
+    write(tiny_course, DEFINITION.replace("seed=[0]", "seed=[0, 0]"))
+    with pytest.raises(ValueError, match="rows has 'loss=mse,seed=0' twice"):
+        load("tiny")
+    write(tiny_course, DEFINITION.replace('"mse"', '"1/8"'))
+    with pytest.raises(ValueError, match=r"rows has 'loss=1/8,seed=0'; expected .* a file's name"):
+        load("tiny")
+
+
+def test_a_damaged_record_is_named(tiny_course):
+    record_path("tiny").write_text("[{", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"tiny\.json can't be read as the record of a study"):
+        read("tiny")
+    with pytest.raises(ValueError, match="can't be read"):
+        append(record_path("tiny"), row("tiny", load("tiny").rows[0]))
+    assert record_path("tiny").read_text(encoding="utf-8") == "[{"
+
+
+def test_a_grid_has_every_combination():
+    assert [row_key(f) for f in grid(a=[1, 2], b="xy")] == [
+        "a=1,b=x",
+        "a=1,b=y",
+        "a=2,b=x",
+        "a=2,b=y",
+    ]
+
+
+def test_the_command_lists_studies_and_refuses_what_makes_no_sense(tiny_course, capsys):
+    assert main(["study"]) == 0
+    printed = capsys.readouterr().out
+    assert "Does it run?" in printed and "missing" in printed
+    assert main(["study", "tinny"]) == 2
+    assert "name is 'tinny'; expected one of 'tiny'" in capsys.readouterr().err
+    for shard in ("3/2", "0/2", "one"):
+        with pytest.raises(SystemExit):
+            main(["study", "tiny", "--shard", shard])
+        assert "expected I/N with I from 1 to N" in capsys.readouterr().err
+
+
+def test_the_command_passes_its_options_on(tiny_course, monkeypatch):
+    asked = {}
+    monkeypatch.setattr(engine, "run", lambda name, **options: asked.update(options) or ["x=1"])
+    command = ["study", "tiny", "--only", "*l1*", "--jobs", "2", "--shard", "2/8"]
+    assert main(command) == 2  # a run failed
+    assert asked == {"only": "*l1*", "jobs": 2, "real": None, "shard": (2, 8)}
