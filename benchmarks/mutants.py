@@ -206,10 +206,8 @@ def run(sample: list[Mutant], session: WorkDB, workers: int) -> None:
         places.put(str(FOLDER / f"course-{number}"))
     with ProcessPoolExecutor(workers, context, enter, (places,)) as pool:
         parts = sorted({mutant.part for mutant in waiting})
-        limits = {
-            part: 30 + 5 * seconds
-            for part, seconds in zip(parts, pool.map(check_unchanged, parts), strict=True)
-        }
+        unchanged = tqdm(pool.map(check_unchanged, parts), total=len(parts), desc="No mutant")
+        limits = {part: 30 + 5 * seconds for part, seconds in zip(parts, unchanged, strict=True)}
         jobs = {pool.submit(try_one, one, limits[one.part]): one for one in waiting}
         for job in tqdm(as_completed(jobs), total=len(jobs), desc="Mutants"):
             session.set_result(jobs[job].item.job_id, job.result())
