@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from ippy.models.base import unwrap
 from ippy.models.cnn import SimpleCNN
 from ippy.models.vit import ViTReconstructor
 from ippy.operators import Blurring
@@ -26,9 +27,13 @@ PRECISIONS = ["no", "bf16"]
 
 
 def small(name="CNN"):
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return SimpleCNN(1, 1, 4) if name == "CNN" else ViTReconstructor(32, 8, 1, 1, 8, 1, 2, 8)
+    """A network of a few hundred weights, none of them zero, positions included."""
+    model = SimpleCNN(1, 1, 4) if name == "CNN" else ViTReconstructor(32, 8, 1, 1, 8, 1, 2, 8)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(0.2 * torch.randn(weight.shape, generator=generator))
+    return model
 
 
 def train(model, slices=SLICES, recipe=RECIPE, **options):
@@ -88,16 +93,31 @@ STATES = {
 }
 
 
+class MadeWhenRead:
+    """Slices that are made of numbers when their turn comes, of no type and on no device."""
+
+    def __init__(self):
+        self.numbers = SLICES.tolist()
+
+    def __len__(self):
+        return len(self.numbers)
+
+    def __getitem__(self, index):
+        return torch.tensor(self.numbers[index])
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.filterwarnings("ignore:Anomaly Detection")
 def test_training_is_the_same_whatever_is_switched_on(state, precision, monkeypatch):
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", precision)
-    expected, model = small(), small()
+    expected, model, slices = small(), small(), MadeWhenRead()
+    outside = settings()
     history = train(expected)
+    assert settings() == outside
     with STATES[state]():
         before = settings()
-        result = train(model)
+        result = train(model, slices)
         assert settings() == before
     assert result.loss == history.loss
     assert [entry[::2] for entry in result.validation] == [e[::2] for e in history.validation]
@@ -105,11 +125,23 @@ def test_training_is_the_same_whatever_is_switched_on(state, precision, monkeypa
         assert one.equal(other) and one.grad is None and one.requires_grad
 
 
+def test_matrices_that_coarse_products_would_round_are_multiplied_as_ever(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    layers = nn.Conv2d(1, 256, 1), nn.Conv2d(256, 256, 1), nn.Conv2d(256, 1, 1)
+    model = nn.Sequential(*layers)
+    same = copy.deepcopy(model)
+    train(model)
+    with STATES["coarse products"]():
+        train(same)
+    assert flat(model).equal(flat(same))
+
+
 def test_what_is_switched_on_comes_back_after_an_error_too():
+    model = small()
     with STATES["gradients off for good"](), STATES["float64"](), STATES["coarse products"]():
         before = settings()
         with pytest.raises(TypeError, match="recipe is a dict"):
-            train(small(), recipe={})
+            train(model, recipe={})
         assert settings() == before
 
 
@@ -216,6 +248,7 @@ WRAPPERS = {
     "DistributedDataParallel": [DDP],
     "compile in DataParallel": [compiled, nn.DataParallel],
     "DistributedDataParallel in compile": [DDP, compiled],
+    "an average of weights": [torch.optim.swa_utils.AveragedModel],  # of a copy
 }
 
 
@@ -226,16 +259,30 @@ def test_a_wrapped_model_trains_and_is_saved_as_the_one_inside(
     name, wrappers, monkeypatch, tmp_path
 ):
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
-    plain, inside = small(name), small(name)
-    wrapped = inside
+    wrapped = small(name)
     for wrap in wrappers:
         wrapped = wrap(wrapped)
+    inside, plain = unwrap(wrapped), small(name)
     expected = train(plain).loss
     assert train(wrapped, save_to=tmp_path / "m.pth").loss == pytest.approx(expected, rel=1e-5)
     torch.testing.assert_close(flat(inside), flat(plain), rtol=0, atol=1e-5)
     assert not any(module.training for module in wrapped.modules())
     assert torch.load(tmp_path / "m.pth").keys() == plain.state_dict().keys()
     assert flat(load_checkpoint(small(name), tmp_path / "m.pth")).equal(flat(inside))
+
+
+def test_a_wrapper_within_the_model_stays():
+    parts = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 1, 3, padding=1)
+    plain = nn.Sequential(*parts)
+    model = copy.deepcopy(nn.Sequential(parts[0], nn.DataParallel(parts[1])))
+    assert train(model).loss == train(plain).loss
+    assert isinstance(model[1], nn.DataParallel) and flat(model).equal(flat(plain))
+
+
+def test_crops_must_fit_the_patches_of_a_wrapped_model():
+    model = nn.DataParallel(ViTReconstructor(32, 16, 1, 1, 8, 1, 2, 8))
+    with pytest.raises(ValueError, match="crop is 24; expected a multiple of 16 pixels"):
+        train(model, recipe=dataclasses.replace(RECIPE, crop=24))
 
 
 def test_a_compiled_model_is_trained_compiled():
