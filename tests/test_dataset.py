@@ -13,6 +13,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Subset
 
 from ippy import __main__ as command_line
+from ippy.commands import evaluate as evaluate_command
 from ippy.data import MayoDataset
 from ippy.problems import motion_deblurring
 from ippy.quality import evaluate
@@ -189,8 +190,8 @@ def test_the_command_takes_white(tmp_path: Path, monkeypatch, capsys) -> None:
     def no_checkpoint(name: str) -> None:
         raise FileNotFoundError("none")
 
-    monkeypatch.setattr(command_line, "load_checkpoint", no_checkpoint)
-    monkeypatch.setattr(command_line, "features_available", lambda: False)
+    monkeypatch.setattr(evaluate_command, "load_checkpoint", no_checkpoint)
+    monkeypatch.setattr(evaluate_command, "features_available", lambda: False)
     psnr = {}
     for white in ("65535", "4095"):
         assert command_line.main(["evaluate", "--data", str(tmp_path), "--white", white]) == 0

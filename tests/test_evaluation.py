@@ -13,6 +13,7 @@ from torch import nn
 
 from ippy import __main__ as command_line
 from ippy.base.paths import data_dir
+from ippy.commands import evaluate as evaluate_command
 from ippy.data import MayoDataset
 from ippy.models import NAMES, build
 from ippy.problems import Tikhonov, motion_deblurring
@@ -364,9 +365,9 @@ def test_evaluate_command_prints_the_table(capsys):
 def test_evaluate_command_records_scores_beside_what_training_wrote(
     folder, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(command_line, "features_available", lambda: False)
+    monkeypatch.setattr(evaluate_command, "features_available", lambda: False)
     monkeypatch.setattr(manifest, "weights_dir", lambda: tmp_path)
-    monkeypatch.setattr(command_line, "load_checkpoint", lambda name: Brighter())
+    monkeypatch.setattr(evaluate_command, "load_checkpoint", lambda name: Brighter())
     command = ["evaluate", "--data", str(folder), "--record"]
     assert command_line.main(command) == 2
     assert "has no entry 'CNN'" in capsys.readouterr().err
@@ -389,8 +390,8 @@ def test_evaluate_command_records_scores_beside_what_training_wrote(
 def two_good_one_bad(folder, monkeypatch):
     """A folder with a bad file, and models that take no time."""
     (folder / "P" / "1.png").write_text("no picture", encoding="utf-8")
-    monkeypatch.setattr(command_line, "load_checkpoint", lambda name: Brighter())
-    monkeypatch.setattr(command_line, "features_available", lambda: False)
+    monkeypatch.setattr(evaluate_command, "load_checkpoint", lambda name: Brighter())
+    monkeypatch.setattr(evaluate_command, "features_available", lambda: False)
     return folder
 
 
