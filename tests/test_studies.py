@@ -164,7 +164,7 @@ def test_the_shards_share_the_rows(tiny_course, monkeypatch):
     assert ran == [["loss=mse,seed=0"], ["loss=l1,seed=0"]]
 
 
-def test_a_stopped_study_goes_on_where_it_was(tiny_course):
+def test_a_stopped_study_goes_on_where_it_was(tiny_course, ctrl_c_is_heard):
     write(tiny_course, DEFINITION.replace("STEPS = 40", "STEPS = 100000"))
     code = "from ippy.studies import engine; engine.run('tiny', only='*l1*', progress=False)"
     state = tiny_course / "studies" / "runs" / "tiny" / "loss=l1,seed=0.run.pth"
