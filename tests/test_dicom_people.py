@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shutil
 
 import numpy as np
@@ -244,6 +245,7 @@ def test_no_identifier_is_in_what_is_said_about_it(tmp_path, capfd):
         screen = capfd.readouterr()
         everything = (screen.out + screen.err + (target / "import.json").read_text()).lower()
         everything += "".join(map(str, contents(target))).lower()
+        everything = re.sub(r"\b[0-9a-f]{32,}\b", "", everything)  # digests hold any three letters
         assert "4 studies" in everything or split_by != "patient"
         for secret in ("mrn-88", "zweigenbaum", "0317", *map(str.lower, BODIES[:1])):
             assert secret not in everything
