@@ -50,7 +50,7 @@ PYTEST = "-m pytest -x -q -p no:cacheprovider -o addopts=--import-mode=importlib
 PARTS = {
     "operators": ("operators/*.py", "operators"),
     "noise, tasks": ("problems/noise.py problems/tasks.py", "operators classical"),
-    "models": ("models/*.py", "models"),
+    "models": ("models/*.py", "models gated"),
     "metrics": ("quality/metrics.py", "metrics"),
     "losses": ("quality/losses.py", "losses"),
     "tiling": ("quality/tiling.py", "tiling"),
