@@ -273,6 +273,17 @@ def test_weights_that_are_not_finite_are_not_saved(cnn, value):
     assert same_weights(load_checkpoint("CNN", path), model.state_dict())
 
 
+@pytest.mark.parametrize(
+    ("count", "says"), [(3, r"conv2\.weight of this"), (4, r"conv2\.weight and 1 more of this")]
+)
+def test_three_bad_weights_are_named_and_the_others_counted(tmp_path, count, says):
+    model = build("CNN", seed=0)
+    for weight in list(model.parameters())[:count]:
+        nn.init.constant_(weight, math.nan)
+    with pytest.raises(ValueError, match=r"^conv1\.weight, conv1\.bias, " + says):
+        save_checkpoint(model, tmp_path / "CNN.pth")
+
+
 def test_a_mask_may_hold_infinity(tmp_path):
     masked = nn.Linear(2, 2)
     masked.register_buffer("mask", torch.tensor([0.0, -torch.inf]))

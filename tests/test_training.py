@@ -301,8 +301,10 @@ def test_a_slice_of_another_shape_is_named(problem):
         fit(build("CNN"), slices, problem, SHORT, device="cpu", progress=False)
 
 
-def test_every_compared_model_has_a_recipe():
+def test_every_compared_model_has_the_recipe_that_its_shipped_weights_were_trained_with():
     assert tuple(RECIPES) == NAMES
+    shipped = {name: entry["recipe"] for name, entry in read_manifest().items()}
+    assert {name: dataclasses.asdict(recipe) for name, recipe in RECIPES.items()} == shipped
 
 
 def test_slices_in_float64_train_as_in_float32(problem) -> None:
