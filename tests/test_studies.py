@@ -162,6 +162,14 @@ def test_the_shards_share_the_rows(tiny_course, monkeypatch):
     for index in (1, 2):
         engine.run("tiny", shard=(index, 2), progress=False)
     assert ran == [["loss=mse,seed=0"], ["loss=l1,seed=0"]]
+    append(record_path("tiny", "1-of-2"), row("tiny", load("tiny").rows[0]))
+    engine.run("tiny", shard=(2, 2), progress=False)
+    assert ran[2] == ["loss=l1,seed=0"]  # a task that starts later has the same share
+
+
+def test_a_pattern_that_no_run_has_is_refused(tiny_course):
+    with pytest.raises(ValueError, match=r"no run of 'tiny' matches 'l2'; .* 'loss=mse,seed=0'"):
+        engine.run("tiny", only="l2", progress=False)
 
 
 def test_a_stopped_study_goes_on_where_it_was(tiny_course, ctrl_c_is_heard):
