@@ -6,7 +6,7 @@ as a tidy table to whoever quotes them.
 """
 
 from ippy.studies.definition import Job, Study, grid, load, names
-from ippy.studies.protocol import bodies
+from ippy.studies.protocol import Generated, bodies
 from ippy.studies.record import read
 
-__all__ = ["Job", "Study", "bodies", "grid", "load", "names", "read"]
+__all__ = ["Generated", "Job", "Study", "bodies", "grid", "load", "names", "read"]

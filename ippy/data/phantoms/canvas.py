@@ -174,4 +174,18 @@ def texture(rng: np.random.Generator, scale: float) -> np.ndarray:
     coarse = rng.standard_normal((small, small), dtype=np.float32)
     zoom = Image.fromarray(coarse).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
     field = np.asarray(zoom)
-    return (field - field.mean()) / (field.std() + np.float32(1e-6))
+    field = field - np.float32(field.mean(dtype=float))
+    return field * np.float32(1 / np.sqrt(np.square(field).mean(dtype=float)))
+
+
+def soften(image: np.ndarray, rng: np.random.Generator, share: float) -> np.ndarray:
+    """Return an image whose edges are soft in a part of it, as where a slice grazes a surface.
+
+    Args:
+        image: (256, 256).
+        rng: Where the part and the width of its edges come from.
+        share: About how much of the image is softened; 0 is none.
+    """
+    soft = ndimage.gaussian_filter(image, rng.uniform(0.6, 2.0), truncate=3.0)
+    mix = share * np.clip(0.5 + 0.7 * texture(rng, rng.uniform(15, 50)), 0, 1)
+    return image + np.clip(mix, 0, 1) * (soft - image)
