@@ -49,7 +49,7 @@ def scanner_noise(rng: np.random.Generator, *, peak: float, oriented: float) -> 
     noise = np.zeros((SIZE, SIZE))
     for k in range(3):
         axis = k * np.pi / 3
-        white = fft.rfft2(rng.standard_normal((SIZE, SIZE)))
+        white = fft.rfft2(rng.standard_normal((SIZE, SIZE), dtype=np.float32).astype(float))
         shaped = amplitude * np.exp(0.9 * oriented * np.cos(2 * (angle - axis)))
         field = fft.irfft2(white * shaped, s=(SIZE, SIZE))
         # A wave along `axis` is a streak across it: seen where the centre lies across the axis.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -22,6 +23,16 @@ class Levels:
     organ: float
     marrow: float
     cortex: float
+
+
+@lru_cache(maxsize=1000)  # a body has about a hundred, and its slices are made one after another
+def _curves(
+    entropy: tuple[int, ...], name: str, count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw the means, phases and paces of smooth curves."""
+    rng = np.random.default_rng((*entropy, zlib.crc32(name.encode())))
+    steady, phase = rng.normal(0, 0.8, count), rng.uniform(0, 2 * np.pi, count)
+    return steady, phase, rng.uniform(0.6, 2.0, count)
 
 
 class Patient:
@@ -50,24 +61,24 @@ class Patient:
         self.couch_bend = rng.uniform(0.0008, 0.0022)
         self.couch_level = style.couch * rng.uniform(0.2, 0.6)
         self.vessel_density = style.vessels * rng.uniform(0.7, 1.5)
+
         def level(low: float, high: float) -> float:
             """Draw from a range, made wider or narrower about its middle."""
             middle, half = (low + high) / 2, style.levels * (high - low) / 2
-            return rng.uniform(max(middle - half, 0.0), middle + half)
+            return rng.uniform(middle - half, middle + half)
 
         muscle = level(0.365, 0.415)
         air, lung, fat = level(0.009, 0.02), level(0.015, 0.048), level(0.045, 0.08)
         blood, organ, marrow = level(-0.005, 0.06), level(0.0, 0.045), level(0.015, 0.09)
         cortex = level(0.5, 0.78)
-        agent = rng.uniform(0.05, 0.3)
-        enhanced = rng.uniform() < style.contrast
+        agent = self._contrast_agent()
         self.levels = Levels(
-            air=air,
-            lung=lung,
+            air=max(air, 0.0),
+            lung=max(lung, 0.0),
             fat=muscle - fat,
             muscle=muscle,
-            blood=muscle + blood + (agent if enhanced else 0.0),
-            organ=muscle + organ + (0.2 * agent if enhanced else 0.0),
+            blood=muscle + blood + agent,
+            organ=muscle + organ + 0.2 * agent,
             marrow=muscle + marrow,
             cortex=cortex,
         )
@@ -77,14 +88,18 @@ class Patient:
         self.peak = rng.uniform(0.3, 0.46)
         self.oriented = rng.uniform(0.2, 0.8)
 
+    def _contrast_agent(self) -> float:
+        """Return how much brighter a contrast agent makes the blood: 0 where none was given."""
+        rng = np.random.default_rng((*self.entropy, zlib.crc32(b"contrast agent")))
+        return rng.uniform(0.05, 0.3) if rng.uniform() < self.style.contrast else 0.0
+
     def drift(self, name: str, z: float, count: int = 1) -> np.ndarray:
         """Return ``count`` numbers of about unit size that change smoothly with ``z``.
 
         The same name gives the same curves, so a shape stays itself from slice to slice.
         """
-        rng = np.random.default_rng((*self.entropy, zlib.crc32(name.encode())))
-        steady, phase = rng.normal(0, 0.8, count), rng.uniform(0, 2 * np.pi, count)
-        return steady + 0.6 * np.sin(2 * np.pi * rng.uniform(0.6, 2.0, count) * z + phase)
+        steady, phase, pace = _curves(self.entropy, name, count)
+        return steady + 0.6 * np.sin(2 * np.pi * pace * z + phase)
 
     def waves(self, name: str, z: float, size: float) -> np.ndarray:
         """Return the ripples of a :func:`~ippy.data.phantoms.canvas.blob`, finer ones smaller."""
