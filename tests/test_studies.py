@@ -103,6 +103,23 @@ def test_rows_of_unlike_machines_agree_to_a_tenth_of_a_decibel(tiny_course):
         engine.compare(recorded, elsewhere | {"test": {"psnr": 29.8}})
 
 
+def test_a_run_may_have_a_loss_and_measurements_of_its_own(tiny_course):
+    own = DEFINITION.replace(
+        'return Job(partial(build, "LossStudyCNN", seed=seed), recipe)',
+        'return Job(partial(build, "LossStudyCNN", seed=seed), recipe, '
+        'loss=SSIMLoss, measure=lambda model: {"weights": len(model.state_dict())})',
+    ).replace("from ippy.train", "from ippy.quality import SSIMLoss\nfrom ippy.train")
+    engine.run("tiny", only="*l1*", progress=False)
+    write(tiny_course, own)
+    with pytest.raises(ValueError, match="stale"):
+        read("tiny", complete=False)
+    engine.run("tiny", only="*l1*", progress=False)
+    (recorded,) = read_rows("tiny").values()
+    assert recorded["measured"] == {"weights": 6}
+    assert recorded["training_loss"] > 0.1  # 1 - SSIM, and not a mean absolute difference
+    assert "loss" not in recorded["recipe"]
+
+
 def test_real_slices_are_scored_where_a_folder_is_given(tiny_course):
     train_row("tiny", "loss=l1,seed=0", record_path("tiny"), real=tiny_course / "Mayo" / "test")
     recorded = read_rows("tiny")["loss=l1,seed=0"]

@@ -37,12 +37,22 @@ class Job:
         recipe: How it is trained.
         problem: What it learns to undo.
         slices: Chooses the training slices from all of the course's; all of them if None.
+        loss: Returns the loss, where it is none of those that a recipe knows.
+        measure: What to measure of the trained model beside its scores: name -> number.
     """
 
     model: Callable[[], nn.Module]
     recipe: Recipe
     problem: InverseProblem = field(default_factory=motion_deblurring)
     slices: Callable[[Dataset[Tensor]], Dataset[Tensor]] | None = None
+    loss: Callable[[], nn.Module] | None = None
+    measure: Callable[[nn.Module], Mapping[str, float]] | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The recipe's fields; without its loss where that is not used."""
+        own = self.loss is not None
+        return {k: v for k, v in asdict(self.recipe).items() if not (own and k == "loss")}
 
 
 @dataclass(frozen=True)
@@ -135,8 +145,10 @@ def is_stale(row: Mapping[str, Any], name: str, job: Job) -> bool:
 
     A field that recipes did not have then counts as its default.
     """
-    recipe = {f.name: row["recipe"].get(f.name, f.default) for f in fields(Recipe)}
-    return recipe != asdict(job.recipe) or row["digest"] != digest(name, job, row["factors"])
+    defaults = {f.name: f.default for f in fields(Recipe) if f.name in job.settings}
+    return defaults | row["recipe"] != job.settings or row["digest"] != digest(
+        name, job, row["factors"]
+    )
 
 
 def _statements(path: Path) -> Iterator[str]:

@@ -14,7 +14,7 @@ from ippy.base.files import write_atomically
 from ippy.base.paths import output_dir
 from ippy.data import MayoDataset
 from ippy.data.generation import SEED
-from ippy.data.phantoms import VERSION, Style, generate_slice
+from ippy.data.phantoms import AS_DRAWN, VERSION, Style, generate_slice
 
 
 def bodies(slices: MayoDataset) -> Subset:
@@ -34,7 +34,7 @@ class Generated(Dataset):
         style: How richly the parts are drawn.
     """
 
-    def __init__(self, bodies: int, count: int, style: Style = Style()) -> None:
+    def __init__(self, bodies: int, count: int, style: Style = AS_DRAWN) -> None:
         content = f"{VERSION} {SEED} {bodies} {count} {style}"
         name = hashlib.sha256(content.encode()).hexdigest()[:16]
         path = output_dir("studies/runs/slices") / f"{name}.npy"

@@ -28,6 +28,7 @@ def check_arguments(
     dataset: Any,
     problem: InverseProblem,
     recipe: Recipe,
+    loss: nn.Module | None,
     validation: Tensor | None,
     save_to: str | Path | None,
     resume: bool,
@@ -49,6 +50,8 @@ def check_arguments(
         if validation is not None:
             check_batch("validation", validation, 1, min_size=8)
             check_values("validation", validation, span=2, wait=True)
+        if loss is not None:
+            check_type("loss", loss, nn.Module, "SSIMLoss()")
         if record is not None:
             check_type("record", record, Callable, "lambda history: {'note': 'second try'}")
         if save_to is not None:

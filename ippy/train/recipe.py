@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from torch import nn
 
@@ -67,6 +68,12 @@ class Recipe:
         if step < warmup:
             return (step + 1) / warmup
         return 1 - (step - warmup) / (self.steps - warmup)
+
+
+def settings(recipe: Recipe, loss: nn.Module | None = None) -> dict[str, Any]:
+    """Return what identifies a run: the recipe's fields, a loss of the caller's own among them."""
+    own = {} if loss is None else {"loss": " ".join(repr(loss).split())}
+    return asdict(recipe) | own
 
 
 # What won in benchmarks/RECIPES.md. The two small networks and the ViT do better with the loss that

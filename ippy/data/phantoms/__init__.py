@@ -16,16 +16,16 @@ from ippy.data.phantoms.anatomy import draw_slice
 from ippy.data.phantoms.canvas import soften
 from ippy.data.phantoms.clutter import draw_clutter, mix_clutter
 from ippy.data.phantoms.patient import Patient
-from ippy.data.phantoms.style import Style
+from ippy.data.phantoms.style import AS_DRAWN, Style
 
-__all__ = ["VERSION", "Style", "generate_slice"]
+__all__ = ["AS_DRAWN", "VERSION", "Style", "generate_slice"]
 
 VERSION = 1
 SPLITS = ("train", "test")
 
 
 def generate_slice(
-    seed: int, split: str, patient: str, index: int, count: int, *, style: Style = Style()
+    seed: int, split: str, patient: str, index: int, count: int, *, style: Style = AS_DRAWN
 ) -> np.ndarray:
     """Return one generated slice.
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ippy.data.phantoms.style import Style
+from ippy.data.phantoms.style import AS_DRAWN, Style
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Patient:
         style: How richly the parts are drawn.
     """
 
-    def __init__(self, entropy: tuple[int, ...], style: Style = Style()) -> None:
+    def __init__(self, entropy: tuple[int, ...], style: Style = AS_DRAWN) -> None:
         self.entropy, self.style = entropy, style
         rng = np.random.default_rng(np.random.SeedSequence(entropy))
         self.centre = (128 + rng.normal(0, 4), 131 + rng.normal(0, 4))

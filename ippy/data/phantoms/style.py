@@ -38,3 +38,6 @@ class Style:
     clutter: float = 1.0
     noise: float = 1.0
     spread: float = 1.0
+
+
+AS_DRAWN = Style()
