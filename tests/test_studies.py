@@ -11,13 +11,16 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ippy.__main__ import main
-from ippy.studies import engine, load, names, read
+from ippy.data.generation import SEED
+from ippy.data.phantoms import Style, generate_slice
+from ippy.studies import Generated, engine, load, names, protocol, read
 from ippy.studies.definition import digest, grid, row_key
 from ippy.studies.record import append, merge_shards, read_rows, record_path, status
-from ippy.studies.worker import train_row
+from ippy.studies.worker import checksum, train_row
 
 DEFINITION = '''"""A study for the tests."""
 
@@ -118,6 +121,17 @@ def test_a_run_may_have_a_loss_and_measurements_of_its_own(tiny_course):
     assert recorded["measured"] == {"weights": 6}
     assert recorded["training_loss"] > 0.1  # 1 - SSIM, and not a mean absolute difference
     assert "loss" not in recorded["recipe"]
+
+
+def test_slices_of_a_study_are_made_once_and_know_their_checksum(tiny_course, monkeypatch):
+    few = Generated(2, 2, Style(vessels=0))
+    expected = generate_slice(SEED, "train", "G002", 1, 2, style=Style(vessels=0))
+    assert len(few) == 4 and few[0].shape == (1, 256, 256)
+    assert np.array_equal((few[3][0] * 255).round().numpy(), expected)
+    assert checksum(few) == few.sha256 != Generated(2, 2).sha256
+    assert checksum(expected) == "not generated"  # nor are those of this course
+    monkeypatch.setattr(protocol, "generate_slice", None)
+    assert Generated(2, 2, Style(vessels=0)).sha256 == few.sha256
 
 
 def test_real_slices_are_scored_where_a_folder_is_given(tiny_course):

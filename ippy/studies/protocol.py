@@ -32,6 +32,9 @@ class Generated(Dataset):
         bodies: Number of bodies.
         count: Slices of each.
         style: How richly the parts are drawn.
+
+    Attributes:
+        sha256: Checksum of the pixels.
     """
 
     def __init__(self, bodies: int, count: int, style: Style = AS_DRAWN) -> None:
@@ -47,6 +50,7 @@ class Generated(Dataset):
                 ]
                 write_atomically(path, lambda file: np.save(file, np.stack(pixels)))
         self.pixels = np.load(path, mmap_mode="r")  # (N, 256, 256) uint8
+        self.sha256 = hashlib.sha256(self.pixels.tobytes()).hexdigest()
 
     def __len__(self) -> int:
         return len(self.pixels)

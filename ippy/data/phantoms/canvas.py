@@ -176,8 +176,7 @@ def texture(rng: np.random.Generator, scale: float) -> np.ndarray:
     coarse = rng.standard_normal((small, small), dtype=np.float32)
     zoom = Image.fromarray(coarse).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
     field = np.asarray(zoom)
-    field = field - np.float32(field.mean(dtype=float))
-    return field * np.float32(1 / np.sqrt(np.square(field).mean(dtype=float)))
+    return (field - field.mean()) / (field.std() + np.float32(1e-6))
 
 
 def soften(image: np.ndarray, rng: np.random.Generator, share: float) -> np.ndarray:
