@@ -9,7 +9,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ippy.base.checks import check_choice, check_type
 from ippy.base.paths import course_root
 from ippy.problems import InverseProblem, motion_deblurring
 from ippy.train import Recipe
+from ippy.train.recipe import with_defaults
 
 Factors = dict[str, Any]
 """What distinguishes a run from the others of its study: name -> a JSON value."""
@@ -145,10 +146,9 @@ def is_stale(row: Mapping[str, Any], name: str, job: Job) -> bool:
 
     A field that recipes did not have then counts as its default.
     """
-    defaults = {f.name: f.default for f in fields(Recipe) if f.name in job.settings}
-    return defaults | row["recipe"] != job.settings or row["digest"] != digest(
-        name, job, row["factors"]
-    )
+    recorded, wanted = with_defaults(row["recipe"]), job.settings
+    same_recipe = {name: recorded[name] for name in wanted} == wanted
+    return not same_recipe or row["digest"] != digest(name, job, row["factors"])
 
 
 def _statements(path: Path) -> Iterator[str]:

@@ -19,7 +19,7 @@ from ippy.problems import motion_deblurring
 from ippy.quality import evaluate, summarise
 from ippy.quality.features import features_available
 from ippy.train.loop import fit
-from ippy.train.recipe import RECIPES, Recipe
+from ippy.train.recipe import RECIPES, Recipe, with_defaults
 from ippy.train.resume import run_path
 from ippy.train.run import History
 from ippy.weights import load_checkpoint, read_manifest
@@ -109,8 +109,8 @@ def is_finished(
     path = checkpoint_path(name, folder)
     entry = read_manifest(path.parent).get(name, {})
     data = _data_recipe(len(MayoDataset(data_dir() / "train", skip_bad=skip_bad)))
-    wanted = {"recipe": asdict(recipe), "data": data}
-    if run_path(path).exists() or any(entry.get(key) != wanted[key] for key in wanted):
+    same = with_defaults(entry.get("recipe", {})) == asdict(recipe) and entry.get("data") == data
+    if run_path(path).exists() or not same:
         return False
     try:
         load_checkpoint(name, path)

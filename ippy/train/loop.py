@@ -81,9 +81,7 @@ class Run:
         self.weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         for weight in self.weights:
             weight.grad = None  # that of the caller
-        self.optimizers = make_optimizers(
-            self.weights, lr=recipe.lr, weight_decay=recipe.weight_decay
-        )
+        self.optimizers = make_optimizers(self.weights, recipe)
         self.settings = settings(recipe, loss)
         loss = LOSSES[recipe.loss]() if loss is None else deepcopy(loss)  # the caller's stays put
         loss.to(engine.device)
