@@ -16,13 +16,13 @@ def _frequencies() -> tuple[np.ndarray, np.ndarray]:
     fy = np.fft.fftfreq(SIZE)[:, None]
     fx = np.fft.rfftfreq(SIZE)[None, :]
     radius, angle = np.hypot(fy, fx), np.arctan2(fy, fx)
-    return radius.astype(np.float32), angle.astype(np.float32)
+    return radius, angle
 
 
 @cache
 def _position() -> tuple[np.ndarray, np.ndarray]:
     """Return each pixel's distance from the centre (pixels) and direction (radians)."""
-    axis = np.arange(SIZE, dtype=np.float32) - (SIZE - 1) / 2
+    axis = np.arange(SIZE) - (SIZE - 1) / 2
     return np.hypot(axis[:, None], axis), np.arctan2(axis[:, None], axis)
 
 
@@ -39,17 +39,17 @@ def scanner_noise(rng: np.random.Generator, *, peak: float, oriented: float) -> 
         oriented: 0 is isotropic, 1 strongly streaked.
 
     Returns:
-        (256, 256) float32 with standard deviation 1.
+        (256, 256) float64 with standard deviation 1.
     """
     radius, angle = _frequencies()
     ratio = radius / peak
     amplitude = (1.0 + ratio) * np.exp(-0.5 * ratio**4)
     away, direction = _position()
     streak = oriented * np.clip(away / 110, 0, 1)
-    noise = np.zeros((SIZE, SIZE), np.float32)
+    noise = np.zeros((SIZE, SIZE))
     for k in range(3):
         axis = k * np.pi / 3
-        white = fft.rfft2(rng.standard_normal((SIZE, SIZE), dtype=np.float32))
+        white = fft.rfft2(rng.standard_normal((SIZE, SIZE), dtype=np.float32).astype(float))
         shaped = amplitude * np.exp(0.9 * oriented * np.cos(2 * (angle - axis)))
         field = fft.irfft2(white * shaped, s=(SIZE, SIZE))
         # A wave along `axis` is a streak across it: seen where the centre lies across the axis.

@@ -176,7 +176,9 @@ def texture(rng: np.random.Generator, scale: float) -> np.ndarray:
     coarse = rng.standard_normal((small, small), dtype=np.float32)
     zoom = Image.fromarray(coarse).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
     field = np.asarray(zoom)
-    return (field - field.mean()) / (field.std() + np.float32(1e-6))
+    # Sums in float64: those of float32 differ from CPU to CPU.
+    field = field - np.float32(field.mean(dtype=float))
+    return field * np.float32(1 / np.sqrt(np.square(field).mean(dtype=float)))
 
 
 def soften(image: np.ndarray, rng: np.random.Generator, share: float) -> np.ndarray:

@@ -70,7 +70,7 @@ def fine_texture(rng: np.random.Generator) -> np.ndarray:
     """Return (256, 256) zero-mean texture of varied scale, stronger here and weaker there."""
     field = texture(rng, rng.uniform(1, 3)) + rng.uniform(0, 1.5) * texture(rng, rng.uniform(2, 8))
     if rng.uniform() < 0.4:
-        axis = np.arange(SIZE, dtype=np.float32)
+        axis = np.arange(SIZE)
         angle, period = rng.uniform(0, np.pi), rng.uniform(2.5, 24)
         wave = np.cos(angle) * axis + np.sin(angle) * axis[:, None]
         field = field + rng.uniform(0, 2) * np.sin(
