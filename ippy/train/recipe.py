@@ -21,7 +21,8 @@ class Recipe:
         steps: Number of optimiser steps.
         batch_size: Slices per step, one crop from each; a multiple of the number of processes,
             which share them.
-        crop: Side of the random crops, in pixels, a multiple of 8.
+        crop: Side of the random crops, in pixels, a multiple of 8; None for whole slices, as tasks
+            need whose measurements know of what is far off.
         lr: Peak learning rate of :class:`~ippy.train.muon.Muon`; it warms up, then falls to zero
             in a straight line.
         weight_decay: Decoupled weight decay.
@@ -36,7 +37,7 @@ class Recipe:
 
     steps: int = 8000
     batch_size: int = 1
-    crop: int = 128
+    crop: int | None = 128
     lr: float = 2.5e-3
     weight_decay: float = 1e-4
     warmup: float = 0.05
@@ -48,7 +49,6 @@ class Recipe:
         checked = {
             "steps": check_integer("steps", self.steps, least=1, most=MOST_STEPS),
             "batch_size": check_integer("batch_size", self.batch_size, least=1, most=LARGEST_COUNT),
-            "crop": check_integer("crop", self.crop, least=8, most=LARGEST_COUNT),
             "seed": check_integer("seed", self.seed),
             "lr": check_number("lr", self.lr, least=TINY, most=1e3),
             "weight_decay": check_number("weight_decay", self.weight_decay, least=0, most=1e3),
@@ -56,8 +56,11 @@ class Recipe:
             "clip": check_number("clip", self.clip, least=TINY, most=LARGEST),
         }
         check_choice("loss", self.loss, tuple(LOSSES))
-        if self.crop % 8:
-            raise ValueError(f"crop is {self.crop}; expected a multiple of 8 pixels, as 128")
+        if self.crop is not None:
+            crop = check_integer("crop", self.crop, least=8, most=LARGEST_COUNT)
+            if crop % 8:
+                raise ValueError(f"crop is {crop}; expected a multiple of 8 pixels, as 128")
+            checked["crop"] = crop
         for name, value in checked.items():  # NumPy's numbers become Python's, which JSON can hold
             object.__setattr__(self, name, value)
 
