@@ -18,7 +18,7 @@ class FourierSampling(LinearOperator):
     (..., M, 2) with M the number of samples: a measurement then is a real tensor as all others are,
     and its noise falls on what is measured alone. ``torch.view_as_complex`` makes them complex.
 
-    Images are real. (Those of MRI are complex; there, coefficients of opposite frequencies are not
+    ``direct`` gives the zero-filled image: what was not sampled counts as 0. Images are real. (Those of MRI are complex; there, coefficients of opposite frequencies are not
     each other's conjugates.)
 
     Args:
@@ -43,14 +43,6 @@ class FourierSampling(LinearOperator):
         if not len(self._samples):
             raise ValueError("mask selects no frequency; expected True at one or more")
         self.in_shape, self.out_shape = tuple(mask.shape), (len(self._samples), 2)
-
-    def direct(self, y: Tensor) -> Tensor:
-        """Return the zero-filled image (..., H, W): what was not sampled is taken as 0.
-
-        Raises:
-            ValueError: ``y`` is not (..., M, 2), or holds NaN or infinity.
-        """
-        return self.T(y)
 
     def _forward(self, x: Tensor) -> Tensor:
         spectrum = torch.fft.fft2(x.to(accumulator(x.dtype)), norm="ortho").flatten(-2)

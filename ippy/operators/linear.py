@@ -60,13 +60,13 @@ class LinearOperator(ABC):
     def direct(self, y: Tensor) -> Tensor:
         """Return the image that measurements give without further knowledge, (..., H, W).
 
-        It is y itself where a measurement is an image.
+        It is y itself where a measurement is an image, else K.T y.
 
         Raises:
             ValueError: ``y`` is no measurement of this operator, or holds NaN or infinity.
         """
         self.T._check_input("y", y)
-        return y
+        return y if self.out_shape == self.in_shape else self._adjoint(y)
 
     def _check_input(self, name: str, x: Tensor) -> None:
         images, sizes = "images (..., H, W)", {}
