@@ -18,8 +18,9 @@ class FourierSampling(LinearOperator):
     (..., M, 2) with M the number of samples: a measurement then is a real tensor as all others are,
     and its noise falls on what is measured alone. ``torch.view_as_complex`` makes them complex.
 
-    ``direct`` gives the zero-filled image: what was not sampled counts as 0. Images are real. (Those of MRI are complex; there, coefficients of opposite frequencies are not
-    each other's conjugates.)
+    ``direct`` gives the zero-filled image: what was not sampled counts as 0. Images are real.
+    (Those of MRI are complex; there, coefficients of opposite frequencies are not each other's
+    conjugates.)
 
     Args:
         mask: Which frequencies are sampled, boolean (H, W), with frequency 0 at row H // 2 and

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ippy.base.checks import check_choice, check_generator, check_type
+from ippy.base.checks import (
+    LARGEST_COUNT,
+    check_choice,
+    check_generator,
+    check_integer,
+    check_type,
+)
 from ippy.operators import (
     Blurring,
     FourierSampling,
@@ -123,6 +129,7 @@ def ghost(distance: int = 64, noise_level: float = 0.01, strength: float = 0.7) 
     Raises:
         ValueError: An argument is out of range.
     """
+    distance = check_integer("distance", distance, least=-LARGEST_COUNT, most=LARGEST_COUNT)
     return InverseProblem(Ghost(distance, strength), noise_level)
 
 
