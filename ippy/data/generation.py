@@ -33,7 +33,8 @@ PLAN: dict[str, dict[str, int]] = {
     "test": {"G91": 16, "G92": 16},
 }
 VALIDATION = {"G81": 4, "G82": 4}  # of two more bodies, to follow a training run with
-# Of the pixels of all these slices, on any CPU; the shipped weights were trained and tested on them.
+# Of the pixels of all these slices, on any CPU; the shipped weights were trained and tested on
+# them.
 SHA256 = "fad742d1f6c8385e72ffcd12133be83762f9c82e73e5ce4fe2fc2c609a678562"
 
 
