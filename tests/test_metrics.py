@@ -58,6 +58,16 @@ def test_flat_images_lose_nothing_to_rounding() -> None:
     assert ssim(x_hat, x).item() == pytest.approx(expected, abs=1e-5)
 
 
+def test_flat_images_that_are_far_apart_agree_too() -> None:
+    levels = torch.linspace(0, 1, 21)
+    x = levels.repeat_interleave(21)[:, None, None, None].expand(-1, 1, 12, 12)
+    x_hat = levels.repeat(21)[:, None, None, None].expand(-1, 1, 12, 12)
+    expected = [
+        skimage.metrics.structural_similarity(b, a, data_range=1) for a, b in slices(x_hat, x)
+    ]
+    np.testing.assert_allclose(ssim(x_hat, x).numpy(), expected, rtol=0, atol=1e-5)
+
+
 def test_data_range_is_that_of_scikit_image() -> None:
     x_hat, x = (255 * image for image in batch(2, 1, 32, 32))
     for (a, b), db, similarity in zip(

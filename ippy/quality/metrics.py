@@ -95,11 +95,15 @@ def ssim(x_hat: Tensor, x: Tensor, *, data_range: float = 1.0) -> Tensor:
     if None in found:  # inside a transform or an export: any values, any number of images
         precise = _precise(x.device)
         return _ssim(x_hat.to(precise), x.to(precise), data_range).float()
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    if max(-found[0][0], found[0][1], -found[1][0], found[1][1]) > 2 * data_range:
-        dtype = _precise(x.device)  # far off the scale, the variances are small differences
-    pairs = zip(x_hat.to(dtype).split(1), x.to(dtype).split(1), strict=True)
-    return torch.cat([_ssim(a, b, data_range) for a, b in pairs]).float()  # one fits the cache
+    off_scale = max(-found[0][0], found[0][1], -found[1][0], found[1][1]) > 2 * data_range
+    errors = (x_hat.detach() - x.detach()).float().square().mean(dim=(1, 2, 3))  # (B,)
+    scores = []
+    for a, b, error in zip(x_hat.split(1), x.split(1), errors.tolist(), strict=True):
+        # Off the scale or far apart (28 dB), variances are small differences of large numbers.
+        precise = off_scale or error > 0.0016 * data_range**2
+        dtype = _precise(x.device) if precise else torch.promote_types(x.dtype, torch.float32)
+        scores.append(_ssim(a.to(dtype), b.to(dtype), data_range).float())
+    return torch.cat(scores)  # one image at a time fits the cache
 
 
 def lpips(x_hat: Tensor, x: Tensor) -> Tensor:
@@ -139,7 +143,7 @@ def _ssim(x_hat: Tensor, x: Tensor, data_range: float) -> Tensor:
 
     Both factors of SSIM are written as 1 minus a difference, with var(x_hat - x) in place of the
     covariance: 2 cov = var_hat + var - var(x_hat - x). Where the images nearly agree nothing is
-    lost to rounding, so that float32 is enough.
+    lost to rounding, so that float32 is enough; what it loses grows with the mean squared error.
     """
     C1, C2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     error = x_hat - x
