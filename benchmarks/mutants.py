@@ -248,7 +248,7 @@ def change(result: WorkResult) -> tuple[str, str]:
 def table(sample: list[Mutant], results: dict[str, WorkResult]) -> tuple[str, list[str]]:
     """Return the table as Markdown, and the survivors that nothing explains."""
     explained = {
-        (entry["file"], entry["after"])
+        (entry["file"], entry["before"], entry["after"])
         for entry in tomllib.loads(EXPLAINED.read_text(encoding="utf-8")).get("equivalent", [])
     }
     rows, missed = [], []
@@ -260,7 +260,7 @@ def table(sample: list[Mutant], results: dict[str, WorkResult]) -> tuple[str, li
         for mutant in escaped:
             before, after = change(results[mutant.item.job_id])
             file = Path(mutant.mutation.module_path).as_posix()
-            if (file, after) in explained:
+            if (file, before, after) in explained:
                 equal += 1
             else:
                 missed.append(f"{file}:{mutant.mutation.start_pos[0]}\n  - {before}\n  + {after}")

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 from ippy.base.paths import weights_dir
 from ippy.models import LABELS, NAMES, build
 from ippy.models.cnn import ResCNN, SimpleCNN
+from ippy.models.patches import pad_to_multiple
 from ippy.models.vit import (
     PatchEmbed,
     TransformerEncoderBlock,
@@ -251,6 +253,7 @@ def test_a_unet_says_how_small_an_image_may_be(models: dict) -> None:
         (lambda: ResCNN(1, 2, 4), "in_ch is 1 and out_ch is 2"),
         (lambda: ViTReconstructor(img_size=30), "img_size 30 is not a multiple of patch_size 8"),
         (lambda: ViTReconstructor(embed_dim=30), "embed_dim 30 is not a multiple of num_heads 4"),
+        (lambda: ViTReconstructor(in_ch=0, out_ch=0), "in_ch is 0; expected 1 to"),
     ],
 )
 def test_wrong_settings_are_explained(make: Callable[[], object], message: str) -> None:
@@ -267,6 +270,20 @@ def test_patchify_is_unfold_and_unpatchify_its_inverse(shape: tuple[int, ...]) -
     patches = patchify(x, 8)
     assert torch.equal(patches, F.unfold(x, 8, stride=8).transpose(1, 2))
     assert torch.equal(unpatchify(patches, 8, (shape[2] // 8, shape[3] // 8)), x)
+
+
+@pytest.mark.parametrize("width", [8, 11, 16])
+@pytest.mark.parametrize("height", [2, 7, 8, 15, 16])
+def test_padding_reflects_the_border_where_it_can_and_only_as_far_as_it_must(
+    height: int, width: int
+) -> None:
+    x = images(2, 1, height, width)
+    padded = pad_to_multiple(x, 8)
+    bottom, right = -height % 8, -width % 8
+    assert padded.shape == (2, 1, height + bottom, width + right)
+    mode = "reflect" if height > bottom else "edge"
+    border = [(0, 0), (0, 0), (0, bottom), (0, right)]
+    assert torch.equal(padded, torch.from_numpy(np.pad(x.numpy(), border, mode)))
 
 
 def test_images_that_do_not_fit_patches_are_explained() -> None:
