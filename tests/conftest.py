@@ -17,8 +17,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from matplotlib import pyplot as plt
 from PIL import Image
 from playwright.sync_api import Browser, Error, sync_playwright
+
+from ippy.chapter.style import use_course_style
 
 ROOT = Path(__file__).resolve().parent.parent
 BROWSERS = "chromium", "chromium-browser", "google-chrome"
@@ -46,6 +49,16 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     torch.set_num_threads(1)
     yield SimpleNamespace(**runpy.run_path(str(ROOT / "tests" / "runs" / "tiny.py")))
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def course_style() -> Iterator[None]:
+    """Matplotlib as chapters have it, without a window; figures are closed afterwards."""
+    plt.switch_backend("Agg")
+    with plt.rc_context():
+        use_course_style()
+        yield
+    plt.close("all")
 
 
 @pytest.fixture

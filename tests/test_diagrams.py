@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from itertools import combinations
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import numpy as np
 import pytest
 import torch
@@ -19,17 +15,10 @@ from matplotlib.transforms import Bbox
 
 from ippy.chapter.diagrams import show_convolutional_networks, show_vision_transformer
 from ippy.chapter.diagrams.parts import Place, arrow, box, canvas, circle
-from ippy.chapter.style import use_course_style
 from ippy.models import LABELS, NAMES, build
 from ippy.models.vit import ViTReconstructor
 
-
-@pytest.fixture(autouse=True)
-def plain_style():
-    with plt.rc_context():
-        use_course_style()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("course_style")
 
 
 def patches(axis: Axes, kind: type) -> list:

@@ -205,6 +205,19 @@ def test_slices_of_other_floats_are_taken_as_float32(dtype, tmp_path):
     assert flat(model).equal(flat(same)) and model.conv1.weight.dtype == torch.float32
 
 
+def test_a_precision_set_by_the_other_interface_stays_as_it_is():
+    matmul = torch.backends.cuda.matmul  # a setting that is there without a GPU, too
+    matmul.fp32_precision = "tf32"
+    try:
+        with pytest.raises(RuntimeError, match="mix of the legacy and new APIs"):
+            torch.get_float32_matmul_precision()  # which is how fit would ask for it
+        history = train(small("CNN"))
+        assert matmul.fp32_precision == "tf32"
+    finally:
+        matmul.fp32_precision = "none"
+    assert history.loss == pytest.approx(train(small("CNN")).loss)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_model_of_float64_stays_one(precision, monkeypatch):
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", precision)

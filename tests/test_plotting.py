@@ -3,16 +3,12 @@
 import io
 from unittest.mock import MagicMock
 
-import matplotlib
 import numpy as np
 import pytest
 import torch
 from IPython.core.formatters import DisplayFormatter
-from PIL import Image
-
-matplotlib.use("Agg")
-
 from matplotlib import pyplot as plt
+from PIL import Image
 
 from ippy import course_root, get_device
 from ippy.base.device import autocast
@@ -20,13 +16,7 @@ from ippy.chapter.axes import draw_image, frame, set_number_ticks
 from ippy.chapter.plotting import plot_curves, show_errors, show_maps, show_slices
 from ippy.chapter.style import DPI, figure_png, use_course_style
 
-
-@pytest.fixture(autouse=True)
-def plain_style():
-    with plt.rc_context():
-        use_course_style()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("course_style")
 
 
 def drawn(figure):

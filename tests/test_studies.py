@@ -87,7 +87,7 @@ def test_a_study_runs_what_is_missing_and_its_record_is_a_tidy_table(tiny_course
 def test_a_row_repeated_has_the_same_weights_bit_for_bit(tiny_course):
     with pytest.raises(ValueError, match="nothing to compare with"):
         engine.check("tiny")
-    train_row("tiny", "loss=l1,seed=0", record_path("tiny"))
+    engine.run("tiny", only="*l1*", progress=False)
     assert engine.check("tiny") == "loss=l1,seed=0: the same weights, bit for bit"
     (recorded,) = read_rows("tiny").values()
     with pytest.raises(ValueError, match="weights differ on a CPU of the same kind"):
@@ -162,6 +162,14 @@ def test_the_shards_share_the_rows(tiny_course, monkeypatch):
     for index in (1, 2):
         engine.run("tiny", shard=(index, 2), progress=False)
     assert ran == [["loss=mse,seed=0"], ["loss=l1,seed=0"]]
+    append(record_path("tiny", "1-of-2"), row("tiny", load("tiny").rows[0]))
+    engine.run("tiny", shard=(2, 2), progress=False)
+    assert ran[2] == ["loss=l1,seed=0"]  # a task that starts later has the same share
+
+
+def test_a_pattern_that_no_run_has_is_refused(tiny_course):
+    with pytest.raises(ValueError, match=r"no run of 'tiny' matches 'l2'; .* 'loss=mse,seed=0'"):
+        engine.run("tiny", only="l2", progress=False)
 
 
 def test_a_stopped_study_goes_on_where_it_was(tiny_course, ctrl_c_is_heard):

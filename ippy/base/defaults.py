@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 DEVICE_TYPES = ("cpu", "cuda", "mps")
 
@@ -22,29 +26,36 @@ def torch_defaults(device: torch.device) -> Iterator[None]:
     Args:
         device: What is computed on.
     """
-    dtype, precision = torch.get_default_dtype(), torch.get_float32_matmul_precision()
-    casts = {kind: torch.is_autocast_enabled(kind) for kind in DEVICE_TYPES}
-    cached = torch.is_autocast_cache_enabled()
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
-        try:
-            torch.set_default_dtype(torch.float32)
-            torch.set_float32_matmul_precision("highest")
-            for kind in DEVICE_TYPES:
-                torch.set_autocast_enabled(kind, False)
-            # Within the caller's autocast, one that is left does not forget the weights it cast.
-            torch.set_autocast_cache_enabled(False)
-            yield
-        finally:
-            torch.set_default_dtype(dtype)
-            torch.set_float32_matmul_precision(precision)
-            for kind, on in casts.items():
-                torch.set_autocast_enabled(kind, on)
-            torch.set_autocast_cache_enabled(cached)
+        keep(stack, torch.get_default_dtype, torch.set_default_dtype, torch.float32)
+        keep(stack, _matmul_precision, _set_matmul_precision, "highest")
+        for kind in DEVICE_TYPES:
+            switch = partial(torch.set_autocast_enabled, kind)
+            keep(stack, partial(torch.is_autocast_enabled, kind), switch, False)
+        # Within the caller's autocast, one that is left does not forget the weights it cast.
+        keep(stack, torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled, False)
+        yield
+
+
+def keep(
+    stack: ExitStack, read: Callable[[], T], write: Callable[[T], Any], value: T | None = None
+) -> None:
+    """Let a setting be what it is now again once the stack is left.
+
+    Args:
+        stack: What the setting is kept for.
+        read: Returns the setting.
+        write: Sets it.
+        value: What it is meanwhile; what it is now if None.
+    """
+    stack.callback(write, read())
+    if value is not None:
+        write(value)
 
 
 def seed_globally(seed: int, device: torch.device) -> None:
@@ -53,3 +64,15 @@ def seed_globally(seed: int, device: torch.device) -> None:
     if device.type == "cuda":
         with torch.cuda.device(device):
             torch.cuda.manual_seed(seed)
+
+
+def _matmul_precision() -> str | None:
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:  # set by PyTorch's other interface, which this one can't read
+        return None
+
+
+def _set_matmul_precision(precision: str | None) -> None:
+    if precision is not None and _matmul_precision() not in (None, precision):
+        torch.set_float32_matmul_precision(precision)

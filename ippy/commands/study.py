@@ -38,7 +38,7 @@ def add(commands: Subparsers) -> None:
         type=_shard,
         default=None,
         metavar="I/N",
-        help="run only each N-th of the missing runs, from the I-th on: for a cluster's array of N",
+        help="run only each N-th run of the study, from the I-th on: for a cluster's array of N",
     )
     command.add_argument(
         "--check", action="store_true", help="repeat the cheapest run, and compare it with its row"
@@ -57,9 +57,8 @@ def _study(args: argparse.Namespace) -> None:
     if args.check:
         print(engine.check(args.name))
         return
-    failed = engine.run(
-        args.name, only=args.only, jobs=args.jobs, real=args.real, shard=args.shard
-    )
+    options = {"only": args.only, "jobs": args.jobs, "real": args.real, "shard": args.shard}
+    failed = engine.run(args.name, **options)
     if failed:
         raise ValueError(f"{len(failed)} runs failed, as said above: {'; '.join(failed)}")
 

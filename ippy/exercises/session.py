@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ippy.base.defaults import keep, torch_defaults
+
 
 @contextmanager
 def plain_session() -> Iterator[None]:
@@ -23,24 +25,17 @@ def plain_session() -> Iterator[None]:
     so are the number of threads and the random numbers of PyTorch, NumPy and Python.
     """
     with ExitStack() as stack:
-        _keep(stack, torch.get_default_device, _set_device)
-        stack.enter_context(torch.inference_mode(False))  # which also records gradients
-        if torch.get_default_device().type != "cpu":
-            stack.enter_context(torch.device("cpu"))
-        for device in _devices():
-            stack.enter_context(torch.autocast(device, enabled=False))
+        keep(stack, torch.get_default_device, _set_device)
+        drawn_on = "cuda" if torch.cuda.is_initialized() else "cpu"
+        stack.enter_context(torch_defaults(torch.device(drawn_on)))
         stack.enter_context(torch.autograd.set_detect_anomaly(False))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         stack.enter_context(np.errstate(all="ignore"))
-        _keep(stack, torch.get_default_dtype, torch.set_default_dtype, torch.float32)
-        _keep(stack, torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode, 0)
-        _keep(stack, _matmul_precision, _set_matmul_precision, "highest")
-        _keep(stack, torch.get_num_threads, _set_threads)
-        _keep(stack, random.getstate, random.setstate)
-        _keep(stack, np.random.get_state, np.random.set_state)
-        gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-        stack.enter_context(torch.random.fork_rng(devices=gpus))
+        keep(stack, torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode, 0)
+        keep(stack, torch.get_num_threads, _set_threads)
+        keep(stack, random.getstate, random.setstate)
+        keep(stack, np.random.get_state, np.random.set_state)
         yield
 
 
@@ -76,18 +71,6 @@ def _copy(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.clone()
 
 
-def _devices() -> list[str]:
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else 0
-    return ["cpu", accelerator.type] if accelerator else ["cpu"]
-
-
-def _keep(stack: ExitStack, read: Any, write: Any, value: Any = None) -> None:
-    """Write ``value``, if there is one, and what is there now once the stack is left."""
-    stack.callback(write, read())
-    if value is not None:
-        write(value)
-
-
 def _set_device(device: torch.device) -> None:
     if torch.get_default_device() != device:
         torch.set_default_device(None if device.type == "cpu" else device)
@@ -96,15 +79,3 @@ def _set_device(device: torch.device) -> None:
 def _set_threads(number: int) -> None:
     if torch.get_num_threads() != number:
         torch.set_num_threads(number)
-
-
-def _matmul_precision() -> str | None:
-    try:
-        return torch.get_float32_matmul_precision()
-    except RuntimeError:  # set by PyTorch's other interface, which this one can't read
-        return None
-
-
-def _set_matmul_precision(precision: str | None) -> None:
-    if precision is not None and _matmul_precision() not in (None, precision):
-        torch.set_float32_matmul_precision(precision)

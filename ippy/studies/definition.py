@@ -24,7 +24,6 @@ from ippy.train import Recipe
 Factors = dict[str, Any]
 """What distinguishes a run from the others of its study: name -> a JSON value."""
 
-
 FILE_NAME = re.compile(r"[\w .,=+-]+")
 
 
@@ -143,10 +142,9 @@ def is_stale(row: Mapping[str, Any], name: str, job: Job) -> bool:
 def _statements(path: Path) -> Iterator[str]:
     """Yield a file's statements without docstrings, comments and the assignment of STUDY."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    documented = (ast.Module, ast.FunctionDef, ast.ClassDef)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(
-            node
-        ):
+        if isinstance(node, documented) and ast.get_docstring(node):
             node.body = node.body[1:]
     for statement in tree.body:
         targets = getattr(statement, "targets", [])

@@ -41,8 +41,10 @@ def run(
         only: Only rows whose key matches this pattern, such as ``"*loss=l1*"``.
         jobs: Processes at a time; on a CPU each has one thread.
         real: A folder ``<patient>/*.png`` of real slices to score each run on too.
-        shard: (I, N), counted from 1: run every N-th row only, from the I-th on, and enter them in
-            a file of this shard's own. Without it the rows of earlier shards are merged first.
+        shard: (I, N), counted from 1: run every N-th row of the study only, from the I-th on, and
+            enter them in a file of this shard's own. The share does not depend on what is done, so
+            the tasks of an array never take the same row, whenever they start. Without it the rows
+            of earlier shards are merged first.
         progress: Show a bar.
 
     Returns:
@@ -55,11 +57,15 @@ def run(
     study = load(name)
     if shard is None:
         merge_shards(name)
-    _, stale, missing = status(name, study)
-    todo = [key for key in missing + stale if fnmatch(key, only)]
+    keys = [key for key in map(row_key, study.rows) if fnmatch(key, only)]
+    if not keys:
+        example = row_key(study.rows[0])
+        raise ValueError(f"no run of {name!r} matches {only!r}; they are called like {example!r}")
     if shard is not None:
         index, count = shard
-        todo = todo[index - 1 :: count]
+        keys = keys[index - 1 :: count]
+    _, stale, missing = status(name, study)
+    todo = [key for key in keys if key in missing or key in stale]
     record = record_path(name, None if shard is None else "{}-of-{}".format(*shard))
     return _run_all({key: _command(name, key, record, real) for key in todo}, jobs, progress)
 
