@@ -184,13 +184,13 @@ def enter(places: multiprocessing.Queue) -> None:
     mutators.register()
 
 
-def check_unchanged(part: str) -> float:
-    """Return how long a part's tests take on the course as it is, which they must accept."""
+def check_unchanged(command: str) -> float:
+    """Return how long tests take on the course as it is, which they must accept."""
     begin = time.perf_counter()
-    result = subprocess.run(shlex.split(test_command(part)), capture_output=True, text=True)
+    result = subprocess.run(shlex.split(command), capture_output=True, text=True)
     if result.returncode:
         raise RuntimeError(
-            f"the tests of {part} fail before any mutation, {result.returncode}:\n{result.stdout}"
+            f"before any mutation {command} fails, {result.returncode}:\n{result.stdout}"
         )
     return time.perf_counter() - begin
 
@@ -213,10 +213,10 @@ def run(sample: list[Mutant], session: WorkDB, workers: int) -> None:
     for number in range(workers):
         places.put(str(FOLDER / f"course-{number}"))
     with ProcessPoolExecutor(workers, context, enter, (places,)) as pool:
-        parts = sorted({mutant.part for mutant in waiting})
-        unchanged = tqdm(pool.map(check_unchanged, parts), total=len(parts), desc="No mutant")
-        limits = {part: 30 + 5 * seconds for part, seconds in zip(parts, unchanged, strict=True)}
-        jobs = {pool.submit(try_one, one, limits[one.part]): one for one in waiting}
+        commands = sorted({test_command(mutant.part) for mutant in waiting})
+        unchanged = tqdm(pool.map(check_unchanged, commands), total=len(commands), desc="No mutant")
+        limits = {key: 30 + 5 * seconds for key, seconds in zip(commands, unchanged, strict=True)}
+        jobs = {pool.submit(try_one, one, limits[test_command(one.part)]): one for one in waiting}
         for job in tqdm(as_completed(jobs), total=len(jobs), desc="Mutants"):
             session.set_result(jobs[job].item.job_id, job.result())
 
