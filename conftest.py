@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker that unit tests use where notebooks use the tag ``needs-features``."""
+    """Register the markers, and let the processes of ``pytest -n`` share the cores."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    if workers > 1:  # before torch is imported; kernels and other programs inherit it
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+    # Unit tests are marked where notebooks have the tag needs-features.
     config.addinivalue_line("markers", "needs_features: needs the pretrained AlexNet features")
     config.addinivalue_line(
         "markers", "slow: longer versions of the hostile tests; run with -m slow"
