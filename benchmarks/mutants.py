@@ -242,7 +242,7 @@ def change(result: WorkResult) -> tuple[str, str]:
     lines = str(result.diff).splitlines()
     before = [line[1:].strip() for line in lines if re.match(r"-(?!-)", line)]
     after = [line[1:].strip() for line in lines if re.match(r"\+(?!\+)", line)]
-    return " ".join(before), " ".join(after)
+    return " ".join(filter(None, before)), " ".join(filter(None, after))
 
 
 def table(sample: list[Mutant], results: dict[str, WorkResult]) -> tuple[str, list[str]]:
