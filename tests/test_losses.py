@@ -251,6 +251,12 @@ def test_high_pass_sees_only_frequencies_from_the_cut_off_on() -> None:
     assert loss(fast, x).item() > FourierLoss()(fast, x).item() > 1e-4
 
 
+def test_the_highest_frequency_of_an_image_may_be_the_cut_off() -> None:
+    x_hat, x = pair(1, 1, 5, 1)
+    spectrum = torch.fft.fft(x_hat - x, dim=2, norm="ortho").abs()  # 0, 0.2, 0.4, 0.4 and 0.2
+    assert FourierLoss(high_pass=0.4)(x_hat, x).item() == pytest.approx(spectrum[..., 2, 0].item())
+
+
 def test_combined_is_the_weighted_sum_and_reports_its_terms() -> None:
     x_hat, x = pair(2, 1, 16, 16)
     mse, fourier = nn.MSELoss(), FourierLoss()

@@ -6,12 +6,13 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 import skimage.metrics
 import torch
 from torch import Tensor
 
-from ippy import quality
+from ippy import course_root, quality
 from ippy.quality import METRICS, lpips, metrics, mse, psnr, ssim
 from ippy.quality.features import MISSING_FEATURES, features_available
 
@@ -115,6 +116,13 @@ def test_the_table_of_metrics_has_the_metrics_of_the_package() -> None:
     assert (
         METRICS["psnr"].label == "PSNR (dB)" and f"{34.6964:.{METRICS['psnr'].digits}f}" == "34.70"
     )
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_has_the_digits_of_the_published_table(name: str) -> None:
+    table = pd.read_csv(course_root() / "book" / "published.csv", comment="#", dtype=str)
+    (digits,) = {len(number.partition(".")[2]) for number in table[name]}
+    assert METRICS[name].digits == digits - (name == "psnr")  # hundredths of a dB are enough
 
 
 @pytest.mark.parametrize("name", METRICS)

@@ -15,8 +15,9 @@ from torch.nn import functional as F
 
 from ippy.base.paths import weights_dir
 from ippy.models import LABELS, NAMES, build
-from ippy.models.cnn import ResCNN, SimpleCNN
+from ippy.models.cnn import LossStudyCNN, ResCNN, SimpleCNN
 from ippy.models.patches import pad_to_multiple
+from ippy.models.unet import AttentionUNet, ResidualUNet, SimpleUNet, UNetPP
 from ippy.models.vit import (
     PatchEmbed,
     TransformerEncoderBlock,
@@ -208,6 +209,16 @@ def test_the_readme_shows_each_model_by_its_label_and_its_size(root: Path, name:
     assert f"| {LABELS[name]} | {size:,} |" in (root / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    "architecture",
+    [SimpleUNet, ResidualUNet, AttentionUNet, UNetPP, ViTReconstructor, LossStudyCNN],
+)
+def test_the_defaults_are_the_sizes_of_the_course(architecture: type, models: dict) -> None:
+    (course,) = (model for model in models.values() if type(model) is architecture)
+    shapes = {key: value.shape for key, value in architecture().state_dict().items()}
+    assert shapes == {key: value.shape for key, value in course.state_dict().items()}
+
+
 def test_unknown_name_lists_the_names() -> None:
     with pytest.raises(ValueError, match=r"name is 'Unet'.*'CNN'.*'UNetPP', 'ViT'"):
         build("Unet")
@@ -254,6 +265,12 @@ def test_a_unet_says_how_small_an_image_may_be(models: dict) -> None:
         (lambda: ViTReconstructor(img_size=30), "img_size 30 is not a multiple of patch_size 8"),
         (lambda: ViTReconstructor(embed_dim=30), "embed_dim 30 is not a multiple of num_heads 4"),
         (lambda: ViTReconstructor(in_ch=0, out_ch=0), "in_ch is 0; expected 1 to"),
+        (lambda: SimpleCNN(1, 1, 0), "n_filters is 0; expected 1 to"),
+        (lambda: LossStudyCNN(n_filters=0), "n_filters is 0; expected 1 to"),
+        (lambda: SimpleUNet(base_ch=0), "base_ch is 0; expected 1 to"),
+        (lambda: UNetPP(out_ch=0), "out_ch is 0; expected 1 to"),
+        (lambda: PatchEmbed(embed_dim=0), "embed_dim is 0; expected 1 to"),
+        (lambda: TransformerEncoderBlock(8, 2, 0), "mlp_dim is 0; expected 1 to"),
     ],
 )
 def test_wrong_settings_are_explained(make: Callable[[], object], message: str) -> None:

@@ -9,6 +9,8 @@ from torch.nn import functional as F
 from ippy.operators import Blurring
 from ippy.problems import gaussian_noise, motion_deblurring
 
+from .callers import CALLERS_STATES
+
 RAGGED = torch.tensor([[0.0, 2.0, 0.0], [-1.0, 0.5, 0.0], [0.0, 0.0, 3.0]], dtype=torch.float64)
 OPERATORS = {
     "reference motion": Blurring((256, 256), kernel_type="motion", kernel_size=9, motion_angle=20),
@@ -82,11 +84,21 @@ def test_half_precision_accumulates_in_float32():
         ({"kernel_type": "gaussian", "kernel_variance": 0.0}, "kernel_variance"),
         ({"kernel": torch.ones(3, 5)}, r"\(k, k\)"),
         ({"kernel": torch.zeros(3, 3)}, "kernel sums to 0"),
+        ({"kernel_type": "motion", "img_shape": (64,)}, "img_shape has 1 entries"),
     ],
 )
 def test_bad_kernels_are_explained(arguments, says):
     with pytest.raises(ValueError, match=says):
-        Blurring((64, 64), **arguments)
+        Blurring(**arguments)
+
+
+@pytest.mark.parametrize("state", CALLERS_STATES.values(), ids=CALLERS_STATES)
+@pytest.mark.parametrize("kernel_type", ["motion", "gaussian"])
+def test_a_kernel_is_the_same_in_any_state(kernel_type, state):
+    expected = Blurring(kernel_type=kernel_type, kernel_size=5).kernel
+    with state():
+        kernel = Blurring(kernel_type=kernel_type, kernel_size=5).kernel
+    assert kernel.dtype == torch.float32 and kernel.equal(expected)
 
 
 def test_bad_images_are_explained():

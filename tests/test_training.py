@@ -49,7 +49,9 @@ def test_the_loss_falls_and_the_checkpoint_holds_the_result(problem, tmp_path):
     history = fit(model, Blobs(), problem, SHORT, save_to=tmp_path / "m.pth", progress=False)
     assert history.loss[-1] < 0.7 * history.loss[0]
     assert history.step == list(range(1, 31)) and len(history.loss) == 30
-    assert history.seconds > 0 and history.images_per_second > 0
+    whole_images = 30 * SHORT.batch_size * SHORT.crop**2 / Blobs().slices[0].numel()
+    seconds = whole_images / history.images_per_second
+    assert 0 < history.seconds == pytest.approx(seconds, abs=0.06)  # rounded to tenths
     assert not model.training
     x = torch.rand(1, 1, 32, 32)
     saved = load_checkpoint(build("ResCNN"), tmp_path / "m.pth")
@@ -298,6 +300,12 @@ def test_a_crop_that_does_not_fit_the_patches_is_refused(problem):
 def test_a_slice_of_another_shape_is_named(problem):
     slices = [*Blobs().slices[:3], torch.zeros(1, 64, 48)]
     with pytest.raises(ValueError, match=r"dataset\[3\] has shape \(1, 64, 48\) and dataset\[0\]"):
+        fit(build("CNN"), slices, problem, SHORT, device="cpu", progress=False)
+
+
+def test_a_slice_that_holds_nan_is_named(problem):
+    slices = [*Blobs().slices[:3], torch.full((1, 48, 64), torch.nan)]
+    with pytest.raises(ValueError, match=r"dataset\[3\] holds NaN"):
         fit(build("CNN"), slices, problem, SHORT, device="cpu", progress=False)
 
 
