@@ -257,6 +257,12 @@ def test_the_highest_frequency_of_an_image_may_be_the_cut_off() -> None:
     assert FourierLoss(high_pass=0.4)(x_hat, x).item() == pytest.approx(spectrum[..., 2, 0].item())
 
 
+def test_combined_compares_no_images_of_different_sizes() -> None:
+    loss = CombinedLoss({"MSE": (1.0, nn.MSELoss())})  # which would repeat the smaller one
+    with pytest.raises(ValueError, match=r"x_hat has shape \(1, 1, 8, 8\) and x has \(2, 1, 8, 8"):
+        loss(torch.zeros(1, 1, 8, 8), torch.zeros(2, 1, 8, 8))
+
+
 def test_combined_is_the_weighted_sum_and_reports_its_terms() -> None:
     x_hat, x = pair(2, 1, 16, 16)
     mse, fourier = nn.MSELoss(), FourierLoss()

@@ -211,10 +211,11 @@ def test_the_readme_shows_each_model_by_its_label_and_its_size(root: Path, name:
 
 @pytest.mark.parametrize(
     "architecture",
-    [SimpleUNet, ResidualUNet, AttentionUNet, UNetPP, ViTReconstructor, LossStudyCNN],
+    [SimpleUNet, ResidualUNet, AttentionUNet, UNetPP, ViTReconstructor, PatchEmbed, LossStudyCNN],
 )
 def test_the_defaults_are_the_sizes_of_the_course(architecture: type, models: dict) -> None:
-    (course,) = (model for model in models.values() if type(model) is architecture)
+    parts = [part for model in models.values() for part in model.modules()]
+    (course,) = (part for part in parts if type(part) is architecture)
     shapes = {key: value.shape for key, value in architecture().state_dict().items()}
     assert shapes == {key: value.shape for key, value in course.state_dict().items()}
 
