@@ -296,6 +296,11 @@ def test_wrong_settings_are_explained(make: Callable[[], object], message: str) 
         make()
 
 
+def test_a_loss_that_is_no_module_is_explained() -> None:
+    with pytest.raises(TypeError, match=r"losses\['MSE'\]\[1\] is a function; expected a torch"):
+        CombinedLoss({"MSE": (1.0, F.mse_loss)})
+
+
 @needs_features
 def test_features_are_torchvisions_and_frozen() -> None:
     from torchvision.models import alexnet

@@ -118,6 +118,12 @@ def test_the_table_of_metrics_has_the_metrics_of_the_package() -> None:
     )
 
 
+def test_ssim_stays_in_its_bounds_where_rounding_is_all_there_is() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x_hat, x = 1e7 + torch.rand(2, 500, 1, 7, 7, generator=generator, dtype=torch.float64)
+    assert (ssim(x_hat, x).abs() <= 1).all()
+
+
 @pytest.mark.parametrize("name", METRICS)
 def test_a_metric_has_the_digits_of_the_published_table(name: str) -> None:
     table = pd.read_csv(course_root() / "book" / "published.csv", comment="#", dtype=str)

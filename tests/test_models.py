@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 
 from ippy.base.paths import weights_dir
 from ippy.models import LABELS, NAMES, build
+from ippy.models.catalogue import spec
 from ippy.models.cnn import LossStudyCNN, ResCNN, SimpleCNN
 from ippy.models.patches import pad_to_multiple
 from ippy.models.unet import AttentionUNet, ResidualUNet, SimpleUNet, UNetPP
@@ -220,6 +222,11 @@ def test_the_defaults_are_the_sizes_of_the_course(architecture: type, models: di
     assert shapes == {key: value.shape for key, value in course.state_dict().items()}
 
 
+def test_what_the_catalogue_says_of_a_model_stays() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        spec("CNN").label = "another"
+
+
 def test_unknown_name_lists_the_names() -> None:
     with pytest.raises(ValueError, match=r"name is 'Unet'.*'CNN'.*'UNetPP', 'ViT'"):
         build("Unet")
@@ -416,6 +423,7 @@ def test_positions_of_another_size_are_interpolated(models: dict) -> None:
     # a grid of half the size averages its vectors instead of leaving three of four out
     torch.nn.init.normal_(flat.pos_embed, generator=torch.Generator().manual_seed(0))
     assert flat.positions((16, 16)).std() < 0.7 < flat.positions((48, 48)).std()
+    assert flat.positions((32, 16)).std() > 0.7  # one side stays: nothing is averaged
 
 
 @pytest.mark.parametrize("size", [(250, 256), (100, 131), (8, 8), (5, 300), (1, 1)])

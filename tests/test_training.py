@@ -303,6 +303,21 @@ def test_a_slice_of_another_shape_is_named(problem):
         fit(build("CNN"), slices, problem, SHORT, device="cpu", progress=False)
 
 
+def test_a_loss_that_is_nan_stops_the_run_at_the_end_of_the_block(problem, monkeypatch):
+    plain, taken = training.Run.step, []
+
+    def step(run):
+        plain(run)
+        taken.append(run.done)
+        if run.done == 3:
+            run.losses[2] = torch.nan
+
+    monkeypatch.setattr(training.Run, "step", step)
+    with pytest.raises(FloatingPointError, match="the loss became nan at step 3"):
+        fit(build("CNN"), Blobs(), problem, SHORT, device="cpu", progress=False)
+    assert taken == [1, 2, 3]  # a block of so short a run is one step
+
+
 def test_a_slice_that_holds_nan_is_named(problem):
     slices = [*Blobs().slices[:3], torch.full((1, 48, 64), torch.nan)]
     with pytest.raises(ValueError, match=r"dataset\[3\] holds NaN"):
