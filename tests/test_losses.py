@@ -74,6 +74,11 @@ def test_wrong_shapes_are_explained(
         make()(*(torch.zeros(shape) for shape in shapes))
 
 
+def test_images_of_bytes_are_not_taken_for_images_from_0_to_1() -> None:
+    with pytest.raises(ValueError, match=r"x goes from 0 to 2\.5; expected values on the scale"):
+        SSIMLoss()(torch.zeros(1, 1, 2, 2), torch.tensor([[[[0.0, 2.5], [1.0, 1.0]]]]))
+
+
 def test_ssim_is_the_formula_window_by_window() -> None:
     x_hat, x = pair(1, 1, 6, 5, dtype=torch.float64)
     a, b = (F.pad(image, (1, 1, 1, 1))[0, 0] for image in (x_hat, x))

@@ -258,6 +258,11 @@ def test_wrong_input_is_explained(
         models[name](x)
 
 
+def test_numbers_of_another_type_than_the_weights_are_explained(models: dict) -> None:
+    with pytest.raises(TypeError, match=r"x holds torch\.float64, .* weights torch\.float32"):
+        models["CNN"](torch.zeros(1, 1, 8, 8, dtype=torch.float64))
+
+
 def test_a_unet_says_how_small_an_image_may_be(models: dict) -> None:
     with pytest.raises(ValueError, match="x is 7x64 pixels; expected 8x8 at least"):
         models["UNet"](torch.zeros(1, 1, 7, 64))

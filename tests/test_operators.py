@@ -77,8 +77,9 @@ def test_half_precision_accumulates_in_float32():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({}, "either kernel"),
-        ({"kernel_type": "motion", "kernel": torch.ones(3, 3)}, "either kernel"),
+        ({}, "either kernel.* got neither"),
+        ({"kernel_type": "motion", "kernel": torch.ones(3, 3)}, "either kernel.* got both"),
+        ({"kernel": object()}, r"kernel can't be made a \(k, k\) tensor"),
         ({"kernel_type": "box"}, "kernel_type is 'box'"),
         ({"kernel_type": "motion", "kernel_size": 8}, "odd"),
         ({"kernel_type": "gaussian", "kernel_variance": 0.0}, "kernel_variance"),
@@ -107,6 +108,8 @@ def test_bad_images_are_explained():
         K(torch.ones(1, 1, 8, 8, dtype=torch.uint8))
     with pytest.raises(ValueError, match=r"\(\.\.\., H, W\)"):
         K(torch.ones(8))
+    with pytest.raises(ValueError, match="x holds NaN"):
+        K(torch.full((1, 1, 8, 8), torch.nan))
 
 
 @pytest.mark.parametrize("shape", [(3, 1, 16, 16), (1, 16, 16), (16, 16)], ids=str)
@@ -135,6 +138,14 @@ def test_one_image_gets_the_published_noise():
     expected = e / e.norm() * y.norm() * 0.01
     noise = gaussian_noise(y, 0.01, torch.Generator().manual_seed(123))
     torch.testing.assert_close(noise, expected)
+
+
+def test_noise_without_a_generator_is_torchs_own():
+    y = images(1, 1, 16, 16)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        found = gaussian_noise(y, 0.05)
+    assert found.equal(gaussian_noise(y, 0.05, torch.Generator().manual_seed(7)))
 
 
 def test_noise_leaves_the_global_state_alone_and_a_black_image_black():

@@ -212,6 +212,7 @@ def test_bad_data_is_explained(problem):
         ({"clip": float("inf")}, "clip is inf"),
         ({"loss": ["mse"]}, "loss is "),
         ({"batch_size": -1}, "batch_size is -1"),
+        ({"batch_size": 5000}, "batch_size is 5000; expected 1 to 4096"),
         ({"crop": 0}, "crop is 0"),
         ({"lr": float("nan")}, "lr is nan"),
         ({"warmup": 2}, "warmup is 2"),
