@@ -7,7 +7,7 @@ from torch import nn
 from ippy.models import NAMES, build
 from ippy.train.muon import MOMENTUM, Muon, is_matrix, make_optimizers, orthogonalise
 
-from .callers import default_dtype
+from .callers import CALLERS_STATES
 
 
 @pytest.mark.parametrize("shape", [(6, 20), (20, 6), (16, 8, 3, 3), (64, 8, 2, 2), (5, 5)])
@@ -34,10 +34,11 @@ def test_the_small_matrices_give_what_the_plain_iteration_gives():
     torch.testing.assert_close(result, x.float(), atol=1e-4, rtol=0)
 
 
-def test_the_type_of_numbers_that_is_the_default_does_not_matter():
+@pytest.mark.parametrize("state", ["float64 by default", "another device by default"])
+def test_the_callers_defaults_do_not_matter(state):
     update = torch.randn(6, 20, generator=torch.Generator().manual_seed(0))
     expected = orthogonalise(update)
-    with default_dtype(torch.float64):
+    with CALLERS_STATES[state]():
         assert orthogonalise(update).equal(expected)
 
 
