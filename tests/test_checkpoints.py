@@ -626,4 +626,4 @@ def test_a_checkpoint_without_an_entry_has_no_recorded_checksum(course, monkeypa
     save_checkpoint(build("CNN", seed=0), weights_dir() / "CNN.pth")
     assert manifest.checksums(["CNN"]) == {"CNN": read_manifest()["CNN"]["sha256"]}
     with pytest.raises(ValueError, match=r"manifest\.json has no entry 'UNet'.* train UNet"):
-        manifest.checksums(["CNN", "UNet"])
+        manifest.checksums(["CNN", "UNet", "ViT"])

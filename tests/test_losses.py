@@ -307,6 +307,12 @@ def test_a_loss_that_is_no_module_is_explained() -> None:
 
 
 @needs_features
+def test_images_that_are_too_small_for_the_features_are_explained() -> None:
+    with pytest.raises(ValueError, match="x is 30x64 pixels; expected 31x31 at least"):
+        PerceptualLoss()(*pair(1, 1, 30, 64))
+
+
+@needs_features
 def test_features_are_torchvisions_and_frozen() -> None:
     from torchvision.models import alexnet
 

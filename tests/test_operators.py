@@ -59,6 +59,7 @@ def test_reference_kernel_is_eight_taps_of_an_eighth():
     expected = {(2, 0), (2, 1), (3, 2), (3, 3), (4, 4), (4, 5), (5, 6), (5, 7)}
     assert {tuple(place) for place in kernel.nonzero().tolist()} == expected
     assert (kernel[kernel > 0] == 1 / 8).all()
+    assert Blurring(kernel=kernel).img_shape == (256, 256)
 
 
 def test_gaussian_kernel_follows_its_formula():

@@ -194,6 +194,12 @@ def test_the_rate_warms_up_and_falls_to_nothing():
     assert rates[10:] == pytest.approx([k / 90 for k in range(90, 0, -1)])
 
 
+def test_one_step_is_a_recipe(problem):
+    recipe = Recipe(steps=1, batch_size=1, crop=32)
+    history = fit(build("CNN", seed=0), Blobs(), problem, recipe, device="cpu", progress=False)
+    assert history.step == [1]
+
+
 def test_bad_data_is_explained(problem):
     with pytest.raises(ValueError, match="crops of 128 pixels"):
         fit(build("CNN"), Blobs(), problem, Recipe(), progress=False)
