@@ -260,6 +260,8 @@ def test_the_highest_frequency_of_an_image_may_be_the_cut_off() -> None:
     x_hat, x = pair(1, 1, 5, 1)
     spectrum = torch.fft.fft(x_hat - x, dim=2, norm="ortho").abs()  # 0, 0.2, 0.4, 0.4 and 0.2
     assert FourierLoss(high_pass=0.4)(x_hat, x).item() == pytest.approx(spectrum[..., 2, 0].item())
+    with pytest.raises(ValueError, match=r"x is 5x1 pixels; no frequency .* high_pass 0\.45"):
+        FourierLoss(high_pass=0.45)(x_hat, x)
 
 
 def test_combined_compares_no_images_of_different_sizes() -> None:

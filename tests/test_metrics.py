@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable
 
@@ -113,6 +114,8 @@ def test_every_metric_says_which_way_is_better(name: str) -> None:
 def test_the_table_of_metrics_has_the_metrics_of_the_package() -> None:
     assert list(METRICS) == ["mse", "psnr", "ssim", "lpips"]
     assert all(getattr(quality, name) is getattr(metrics, name) for name in METRICS)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        METRICS["psnr"].digits = 3
     assert (
         METRICS["psnr"].label == "PSNR (dB)" and f"{34.6964:.{METRICS['psnr'].digits}f}" == "34.70"
     )

@@ -111,6 +111,16 @@ def test_bad_images_are_explained():
         K(torch.ones(8))
     with pytest.raises(ValueError, match="x holds NaN"):
         K(torch.full((1, 1, 8, 8), torch.nan))
+    assert K(torch.ones(0, 1, 8, 8)).shape == (0, 1, 8, 8)
+
+
+def test_bad_measurements_are_explained():
+    with pytest.raises(
+        ValueError, match=r"y has shape \(8,\); expected \(B, C, H, W\), "
+    ):
+        gaussian_noise(torch.ones(8), 0.1)
+    with pytest.raises(TypeError, match=r"generator is an int; expected a torch\.Generator"):
+        motion_deblurring().measure(torch.ones(1, 1, 8, 8), 3)
 
 
 @pytest.mark.parametrize("shape", [(3, 1, 16, 16), (1, 16, 16), (16, 16)], ids=str)

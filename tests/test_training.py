@@ -16,7 +16,7 @@ from ippy.models import NAMES, build
 from ippy.operators import Blurring
 from ippy.problems import InverseProblem
 from ippy.quality import psnr
-from ippy.train import RECIPES, Recipe, fit
+from ippy.train import RECIPES, Recipe, fit, pairs
 from ippy.train import loop as training
 from ippy.train.pairs import TrainingPairs, cut
 from ippy.weights import load_checkpoint, read_manifest
@@ -194,10 +194,30 @@ def test_the_rate_warms_up_and_falls_to_nothing():
     assert rates[10:] == pytest.approx([k / 90 for k in range(90, 0, -1)])
 
 
-def test_one_step_is_a_recipe(problem):
+@pytest.mark.parametrize("progress", [True, False])
+def test_one_step_is_a_recipe_and_a_bar_shows_it_where_it_may(problem, capsys, progress):
     recipe = Recipe(steps=1, batch_size=1, crop=32)
-    history = fit(build("CNN", seed=0), Blobs(), problem, recipe, device="cpu", progress=False)
+    history = fit(build("CNN", seed=0), Blobs(), problem, recipe, device="cpu", progress=progress)
     assert history.step == [1]
+    assert ("1/1" in capsys.readouterr().err) == progress
+
+
+def test_validation_is_in_evaluation_mode_and_steps_are_not(problem):
+    class Watched(nn.Conv2d):
+        def forward(self, x):
+            modes.append((self.training, torch.is_grad_enabled(), len(x)))
+            return super().forward(x)
+
+    modes, recipe = [], Recipe(steps=2, batch_size=3, crop=32)
+    fit(
+        Watched(1, 1, 3, padding=1), Blobs(), problem, recipe,
+        validation=Blobs().slices[:2], device="cpu", progress=False,
+    )  # fmt: skip
+    assert modes == [(True, True, 3)] * 2 + [(False, False, 1)] * 2
+
+
+def test_the_families_of_random_streams_never_meet():
+    assert len({pairs.ORDER, pairs.PAIR, pairs.MODEL}) == 3
 
 
 def test_bad_data_is_explained(problem):
