@@ -194,12 +194,12 @@ def test_the_rate_warms_up_and_falls_to_nothing():
     assert rates[10:] == pytest.approx([k / 90 for k in range(90, 0, -1)])
 
 
-@pytest.mark.parametrize("progress", [True, False])
-def test_one_step_is_a_recipe_and_a_bar_shows_it_where_it_may(problem, capsys, progress):
+@pytest.mark.parametrize(("options", "shown"), [({}, True), ({"progress": False}, False)])
+def test_one_step_is_a_recipe_and_a_bar_shows_it_where_it_may(problem, capsys, options, shown):
     recipe = Recipe(steps=1, batch_size=1, crop=32)
-    history = fit(build("CNN", seed=0), Blobs(), problem, recipe, device="cpu", progress=progress)
+    history = fit(build("CNN", seed=0), Blobs(), problem, recipe, device="cpu", **options)
     assert history.step == [1]
-    assert ("1/1" in capsys.readouterr().err) == progress
+    assert ("1/1" in capsys.readouterr().err) == shown
 
 
 def test_validation_is_in_evaluation_mode_and_steps_are_not(problem):
