@@ -115,9 +115,7 @@ def test_bad_images_are_explained():
 
 
 def test_bad_measurements_are_explained():
-    with pytest.raises(
-        ValueError, match=r"y has shape \(8,\); expected \(B, C, H, W\), "
-    ):
+    with pytest.raises(ValueError, match=r"y has shape \(8,\); expected \(B, C, H, W\), "):
         gaussian_noise(torch.ones(8), 0.1)
     with pytest.raises(TypeError, match=r"generator is an int; expected a torch\.Generator"):
         motion_deblurring().measure(torch.ones(1, 1, 8, 8), 3)
