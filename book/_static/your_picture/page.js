@@ -27,7 +27,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const percent = (share, digits = 1) => `${Number((100 * share).toFixed(digits))} %`;
 
   const settings = { ...facts.task, seed: 0 };
-  let source = null; // the file that is shown
+  let source = null; // the file that is shown, and what it is called
   let x = null, y = null, taps = []; // truth, measurement, blur
   let images = {}, scores = {}; // by label, of the picture and settings on the page
   let wanted = false; // the models have been asked for
@@ -43,12 +43,13 @@ document.addEventListener("DOMContentLoaded", () => {
     element("span", {}, "Or take a slice of the course:"),
     ...facts.slices.map(({ name, label }) =>
       element("button", { type: "button", onclick: () => takeSlice(name, label) }, label)));
-  const fit = element("select", { id: "picture-fit", onchange: () => source && take(source) },
+  const fit = element("select", { id: "picture-fit", onchange: () => source && take(...source) },
     ...Object.keys(FITS).map((words) => element("option", {}, words)));
   const about = element("p", { className: "picture-about", role: "status" });
-  const length = slider("length", "Length of the blur", LENGTHS, (pixels) => `${pixels} pixel${pixels > 1 ? "s" : ""}`);
-  const angle = slider("angle", "Its angle", Array.from({ length: 181 }, (_, i) => i), (degrees) => `${degrees}°`);
+  const length = slider("length", "Blur length", LENGTHS, (pixels) => `${pixels} px`);
+  const angle = slider("angle", "Blur angle", Array.from({ length: 181 }, (_, i) => i), (degrees) => `${degrees}°`);
   const noise = slider("noise", "Noise", NOISES, (share) => percent(share));
+  const kernel = element("canvas", { className: "picture-kernel", role: "img" });
   const again = element("button", { type: "button", onclick: () => change({ seed: settings.seed + 1 }) },
     "Draw the noise again");
   const reset = element("button", { type: "button", onclick: () => change({ ...facts.task }) },
@@ -57,20 +58,21 @@ document.addEventListener("DOMContentLoaded", () => {
   const bar = element("progress", { max: facts.models.length, value: 0, "aria-label": "Models that have answered" });
   const progress = element("p", { className: "picture-progress", role: "status" });
   const comparison = element("div", { className: "picture-comparison" });
+  const caption = element("p", { className: "picture-legend" });
   const table = element("div", { className: "live-table", role: "region", "aria-label": "Scores", tabIndex: 0 });
   const measured = element("div", { className: "picture-measured", hidden: true },
     element("div", { className: "live-controls", role: "group", "aria-label": "The measurement" },
       length.box, angle.box, noise.box),
-    element("div", { className: "picture-buttons" }, again, reset),
+    element("div", { className: "picture-buttons" }, kernel, again, reset),
     go, bar, progress, comparison,
     element("p", { className: "picture-legend" },
-      `Errors are drawn from 0 (black) to ${yourPicture.view.ERROR_SCALE} (pale). Move the line with ` +
-      "the pointer or its slider; in an enlarged picture, a click brings a place to the middle."),
-    table);
+      `The brightest pixel of the truth is drawn white, and errors from 0 (black) to ${yourPicture.view.ERROR_SCALE} ` +
+      "(pale). Move the line with the pointer or its slider. In an enlarged picture, a click brings a place to the middle."),
+    caption, table);
   place.replaceChildren(drop, slices,
     element("div", { className: "live-controls" },
       element("div", { className: "live-control" },
-        element("label", { htmlFor: "picture-fit" }, "A larger picture"), fit)),
+        element("label", { htmlFor: "picture-fit" }, "If it is larger"), fit)),
     about, measured);
   place.className = "live picture";
   const view = yourPicture.view.build(comparison, facts.magma);
@@ -96,7 +98,7 @@ document.addEventListener("DOMContentLoaded", () => {
   let reading = 0;
 
   /** Take a file as the picture; a second one takes the place of the first at once. */
-  async function take(taken) {
+  async function take(taken, name = taken.name || "The pasted picture") {
     const mine = (reading += 1);
     about.classList.remove("picture-refused");
     about.textContent = "Reading …";
@@ -104,20 +106,24 @@ document.addEventListener("DOMContentLoaded", () => {
     try {
       image = await pictures.read(taken, FITS[fit.value]);
     } catch (error) {
-      if (mine !== reading) return;
-      about.classList.add("picture-refused");
-      about.textContent = error instanceof pictures.Refused ? error.message
-        : `The picture could not be read (${error.message}).`;
+      if (mine === reading) {
+        refuse(error instanceof pictures.Refused ? error.message
+          : `The picture could not be read (${error.message}).`);
+      }
       return;
     }
     if (mine !== reading) return;
     stop();
-    source = taken;
+    source = [taken, name];
     x = image;
-    const size = `${x.width} × ${x.height} pixels, in grey.`;
-    about.textContent = [`${taken.name || "The pasted picture"}: ${size}`, ...x.notes].join(" ");
+    about.textContent = [`${name}: ${x.width} × ${x.height} pixels, in grey.`, ...x.notes].join(" ");
     measured.hidden = false;
     renew();
+  }
+
+  function refuse(words) {
+    about.classList.add("picture-refused");
+    about.textContent = words;
   }
 
   async function takeSlice(name, label) {
@@ -125,9 +131,9 @@ document.addEventListener("DOMContentLoaded", () => {
     about.textContent = "Loading …";
     try {
       const bytes = await yourPicture.unpack(await yourPicture.load(name));
-      if (mine === reading) await take(new File([bytes], `${label}.png`));
+      if (mine === reading) await take(new Blob([bytes]), label);
     } catch (error) {
-      about.textContent = `${error.message}. Try again.`;
+      refuse(`${error.message}. Try again.`);
     }
   }
 
@@ -142,6 +148,7 @@ document.addEventListener("DOMContentLoaded", () => {
   drop.addEventListener("drop", (event) => {
     event.preventDefault();
     if (event.dataTransfer.files.length) take(event.dataTransfer.files[0]);
+    else refuse("That was no file. Save the picture first, then drop it from its folder.");
   });
   document.addEventListener("paste", (event) => {
     const pasted = event.clipboardData.files[0];
@@ -166,6 +173,11 @@ document.addEventListener("DOMContentLoaded", () => {
     enter("Truth", x);
     enter("Measurement", y);
     enter("Tikhonov", tikhonov.restore(y, taps, facts.weight));
+    progress.textContent = wanted ? "The models run again in a moment …" : "The models are loaded when you press " +
+      `the button, once: ${facts.megabytes} MB in all.`;
+    const side = Math.max(settings.length, facts.task.length);
+    yourPicture.view.drawKernel(kernel, taps, side);
+    kernel.setAttribute("aria-label", `The blur's kernel: ${taps.length} pixels of ${side} × ${side}`);
     show();
     if (wanted) setTimeout(() => mine === turn && restore(), PAUSE);
   }
@@ -183,7 +195,7 @@ document.addEventListener("DOMContentLoaded", () => {
 
   /** Let every model answer, one after the other, as long as the question stays the same. */
   async function restore() {
-    const mine = turn;
+    const mine = turn, first = !wanted;
     wanted = running = true;
     show();
     for (const { name, label, megabytes } of facts.models) {
@@ -195,6 +207,7 @@ document.addEventListener("DOMContentLoaded", () => {
         const answer = await models.run(name, y, say);
         if (mine !== turn) return;
         enter(label, answer, answer.seconds);
+        if (first) view.choose(label); // what comes in is seen, until the reader chooses
         show();
       } catch (error) {
         if (error instanceof models.Stopped || mine !== turn) return;
@@ -230,10 +243,6 @@ document.addEventListener("DOMContentLoaded", () => {
     const answered = facts.models.filter(({ label }) => label in images).length;
     bar.value = answered;
     bar.hidden = !running;
-    if (!running && answered < facts.models.length && !wanted && !progress.textContent) {
-      progress.textContent = "The models are loaded when you press the button, once, " +
-        `${facts.megabytes} MB in all.`;
-    }
     go.textContent = running ? "Cancel" : `▶ Restore it with the ${facts.models.length} models`;
     view.show(images);
     showTable();
@@ -241,7 +250,7 @@ document.addEventListener("DOMContentLoaded", () => {
   }
 
   function showTable() {
-    const head = ["Picture", "PSNR (dB)", "SSIM", "Residual", "Seconds"];
+    const head = ["Picture", "PSNR (dB)", "SSIM", "Residual", "Time"];
     const labels = ["Truth", "Measurement", "Tikhonov", ...facts.models.map(({ label }) => label)];
     const rows = labels.map((label) => {
       const score = scores[label];
@@ -254,9 +263,9 @@ document.addEventListener("DOMContentLoaded", () => {
         element("td", { className: misfit && i === 2 ? "picture-misfit" : "" }, text)));
     });
     const kept = table.contains(document.activeElement) ? document.activeElement.textContent : null;
+    caption.textContent = `The noise is ${percent(settings.noise)} of the measurement. A residual of more ` +
+      "than three times that is marked ✗: the picture does not explain the measurement.";
     table.replaceChildren(element("table", {},
-      element("caption", {}, `The noise is ${percent(settings.noise)} of the measurement. A residual of more ` +
-        "than three times that is marked ✗: the picture does not explain the measurement."),
       element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)))),
       element("tbody", {}, ...rows)));
     for (const button of table.querySelectorAll("button")) if (button.textContent === kept) button.focus();
@@ -266,7 +275,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const misfit = residual > 3 * settings.noise ? "✗ " : "";
     return [
       psnr === Infinity ? "∞" : psnr.toFixed(2), ssim.toFixed(4),
-      `${misfit}${(100 * residual).toFixed(2)} %`, seconds === undefined ? "" : seconds.toFixed(1),
+      `${misfit}${(100 * residual).toFixed(2)} %`, seconds === undefined ? "" : `${seconds.toFixed(1)} s`,
     ];
   }
 

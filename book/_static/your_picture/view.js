@@ -9,7 +9,7 @@ yourPicture.view = (() => {
   const LINE = "#56b4e9";
 
   const grey = (value) => {
-    const level = Math.round(255 * value);
+    const level = Math.min(255, Math.round(255 * value));
     return (255 << 24) | (level << 16) | (level << 8) | level;
   };
 
@@ -40,7 +40,8 @@ yourPicture.view = (() => {
         leftBox, rightBox, lineBox, zoomBox),
       element("div", { className: "live-plots" }, pictures.box, errors.box));
 
-    let images = {}, centre = [0.5, 0.5];
+    let images = {}, centre = [0.5, 0.5], white = 1;
+    const chosen = new Map([[left, "Measurement"], [right, "Truth"]]); // also while it is not there
 
     /** The part that is shown: its first column and row and its sides, in pixels. */
     function part({ width, height }) {
@@ -53,7 +54,7 @@ yourPicture.view = (() => {
       const truth = images.Truth;
       if (!truth) return;
       const halves = [images[left.value] ?? truth, images[right.value] ?? truth], shown = part(truth);
-      paint(pictures, truth, halves, shown, (image, i) => grey(image.pixels[i]));
+      paint(pictures, truth, halves, shown, (image, i) => grey(image.pixels[i] / white));
       paint(errors, truth, halves, shown, (image, i) => error(Math.abs(image.pixels[i] - truth.pixels[i])));
       pictures.title(left.value, right.value);
       errors.title(`error of ${left.value}`, `of ${right.value}`);
@@ -98,27 +99,53 @@ yourPicture.view = (() => {
         draw();
       });
     }
-    for (const input of [left, right, zoom, line]) input.addEventListener("input", draw);
+    for (const input of [zoom, line]) input.addEventListener("input", draw);
+    for (const input of chosen.keys()) {
+      input.addEventListener("input", () => {
+        chosen.set(input, input.value);
+        draw();
+      });
+    }
+
+    /** Offer the images that there are; in place of one that is not there yet, the measurement. */
+    function offer() {
+      const names = Object.keys(images);
+      for (const [input, name] of chosen) {
+        if (names.join() !== [...input.options].map((option) => option.value).join()) {
+          input.replaceChildren(...names.map((text) => element("option", { value: text }, text)));
+        }
+        input.value = name in images ? name : "Measurement";
+      }
+      draw();
+    }
 
     return {
-      /** Show images by name, the truth among them; what was chosen stays chosen. */
+      /** Show images by name, the truth and the measurement among them; the truth's brightest pixel is white. */
       show(named) {
         images = named;
-        for (const [input, first] of [[left, "Measurement"], [right, "Truth"]]) {
-          const chosen = input.value || first, names = Object.keys(images);
-          if (names.join() !== [...input.options].map((option) => option.value).join()) {
-            input.replaceChildren(...names.map((name) => element("option", { value: name }, name)));
-          }
-          input.value = names.includes(chosen) ? chosen : first;
-        }
-        draw();
+        white = named.Truth.pixels.reduce((a, b) => Math.max(a, b), 0);
+        offer();
       },
       /** Put an image to the right of the line. */
       choose(name) {
-        right.value = name;
-        draw();
+        chosen.set(right, name);
+        offer();
       },
     };
+  }
+
+  /** Draw a blur's kernel into a canvas, a square for each of side x side pixels. */
+  function drawKernel(canvas, taps, side) {
+    const square = 6, middle = (side - 1) / 2, ink = getComputedStyle(canvas);
+    canvas.width = canvas.height = side * square;
+    const drawing = canvas.getContext("2d");
+    for (let row = 0; row < side; row++) {
+      for (let column = 0; column < side; column++) {
+        const lit = taps.some(([down, right]) => down === row - middle && right === column - middle);
+        drawing.fillStyle = lit ? ink.color : ink.borderColor;
+        drawing.fillRect(column * square, row * square, square - 1, square - 1);
+      }
+    }
   }
 
   function make(words) {
@@ -134,5 +161,5 @@ yourPicture.view = (() => {
     };
   }
 
-  return { build, ERROR_SCALE };
+  return { build, drawKernel, ERROR_SCALE };
 })();
