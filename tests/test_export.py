@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -44,20 +46,30 @@ def disagreement(content: bytes, model: nn.Module, y: Tensor) -> float:
 
 @pytest.mark.parametrize("name", shipped())
 def test_onnxruntime_agrees_with_torch_at_any_size(
-    name: str, measurements: list[Tensor], tmp_path: Path
+    name: str, measurements: list[Tensor], root: Path
 ) -> None:
-    path = tmp_path / "new" / f"{name}.onnx"
-    assert main(["export", name, "--output", str(path)]) == 0
-    assert [file.name for file in path.parent.iterdir()] == [path.name], "a part was left"
-    model, content = load_checkpoint(name), path.read_bytes()
+    exported = runpy.run_path(str(root / "book" / "_sphinx" / "your_picture.py"))["exported"]
+    model, content = load_checkpoint(name), exported(name)  # the file that the book has
     for y in measurements:
         assert disagreement(content, model, y) < 1e-5, tuple(y.shape)
 
-    metadata = OPEN(content).get_modelmeta().custom_metadata_map
-    weights = (exporting.weights_dir() / f"{name}.pth").read_bytes()
-    assert metadata["weights_sha256"] == hashlib.sha256(weights).hexdigest()
-    assert "9 pixels at 20 degrees" in metadata["task"]
-    assert metadata["course"].startswith("ippy ")
+
+def test_the_command_writes_a_file_with_its_record(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "model.onnx"
+    assert main(["export", "ResCNN", "--output", str(path)]) == 0
+    assert [file.name for file in path.parent.iterdir()] == [path.name], "a part was left"
+    metadata = OPEN(path.read_bytes()).get_modelmeta().custom_metadata_map
+    weights = (exporting.weights_dir() / "ResCNN.pth").read_bytes()
+    assert metadata == {
+        "model": "ResCNN",
+        "task": exporting.TASK,
+        "input": "y, a measurement: float32 (B, 1, H, W)",
+        "output": "x_hat, the restored image, of the same shape, not clamped",
+        "scale": "0 is black, 1 is white",
+        "size": "any H and W from 8 pixels",
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "course": f"ippy {importlib.metadata.version('ippy')}",
+    }
 
 
 @pytest.mark.parametrize("name", ["GatedUNet", "LossStudyCNN"])

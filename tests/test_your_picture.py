@@ -30,7 +30,7 @@ from ippy.weights import load_checkpoint
 from .firefox import PATHS, Firefox
 
 ROOT = Path(__file__).resolve().parent.parent
-VENDOR = ROOT / "book" / "_vendor" / "onnxruntime-web"
+VENDOR = ROOT / "book" / "_vendor"
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 780}
 MINUTE = 60_000
 FINISHED = "yourPicture.state().x && !yourPicture.state().running"
@@ -108,19 +108,27 @@ def turn(page: Page, control: str, value: int) -> None:
 # --- the arithmetic
 
 
-def test_the_runtime_is_the_package_as_its_readme_says() -> None:
-    text = (VENDOR / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("package", ["onnxruntime-web", "dicom-parser"])
+def test_what_others_wrote_is_as_its_readme_says(package: str) -> None:
+    folder = VENDOR / package
+    text = (folder / "README.md").read_text(encoding="utf-8")
     written = dict(re.findall(r"^\| `(\S+)` \| `(\w{64})` \|$", text, re.MULTILINE))
-    for name, sha256 in written.items():
-        path = VENDOR / name
-        content = path.read_bytes() if path.is_file() else gzip.decompress(
-            path.with_name(f"{name}.gz").read_bytes()
-        )  # fmt: skip
-        assert hashlib.sha256(content).hexdigest() == sha256, name
-    assert len(written) == 3
-    assert sum(file.stat().st_size for file in VENDOR.iterdir()) < 14_000_000
-    version = re.search(r"# onnxruntime-web (\S+)", text)[1]
-    assert f"ONNX Runtime Web v{version}" in (VENDOR / "ort.wasm.min.js").read_text()[:200]
+    found = {}
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            path, content = path.with_suffix(""), gzip.decompress(content)
+        found[path.name] = hashlib.sha256(content).hexdigest()
+    assert found.pop("LICENSE") and found.pop("README.md")
+    assert found == written
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 14_000_000
+
+
+def test_the_runtime_is_of_the_version_that_its_readme_says() -> None:
+    text = (VENDOR / "onnxruntime-web" / "README.md").read_text(encoding="utf-8")
+    version = re.search(r"^# onnxruntime-web (\S+)$", text, re.MULTILINE)[1]
+    script = VENDOR / "onnxruntime-web" / "ort.wasm.min.js"
+    assert f"ONNX Runtime Web v{version}" in script.read_text(encoding="utf-8")[:200]
 
 
 def test_the_arithmetic_is_ippys(open_page: Callable[..., Page]) -> None:
@@ -413,7 +421,7 @@ def test_no_other_page_is_heavier(html: Path) -> None:
 
 def test_the_packed_models_are_the_weights(html: Path) -> None:
     packed = {path.stem for path in (html / "_static" / "your_picture" / "packed").glob("*.js")}
-    assert packed >= {*shipped(), "wasm", "loader", "ort", "worker", "facts"}
+    assert packed >= {*shipped(), "wasm", "loader", "ort", "worker", "facts", "dicom-parser"}
     exported = ROOT / "_build" / "onnx"
     for name in shipped():
         (path,) = exported.glob(f"{name}-*.onnx")

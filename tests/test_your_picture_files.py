@@ -14,7 +14,13 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 from playwright.sync_api import Browser
+from pydicom import uid
 from torchvision.transforms.functional import resize
+
+from ippy.tools.dicom import WINDOW
+from ippy.tools.dicom.pixels import grey_levels, hounsfield
+
+from .scans import ct, transcode
 
 RANDOM = np.random.default_rng(0)
 # Smooth, so that JPEG keeps it, and in colours whose grey depends on the weights.
@@ -84,7 +90,7 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
     "bmp": ("a.bmp", saved(PICTURE, "bmp"), "BMP"),
     "avif": ("a.avif", b"\0\0\0 ftypavif" + bytes(99), "AVIF"),
     "heic": ("a.heic", b"\0\0\0 ftypheic" + bytes(99), "HEIC"),
-    "dicom": ("a.dcm", bytes(128) + b"DICM" + bytes(99), "import-dicom"),
+    "dicom, damaged": ("a.dcm", bytes(128) + b"DICM" + bytes(99), "damaged"),
     "zip": ("a.zip", b"PK\3\4" + bytes(99), "archive"),
     "tiny": ("a.png", saved(PICTURE.crop((0, 0, 96, 31)), "png"), "need 32 on each side"),
     "long and thin": ("a.png", saved(Image.new("L", (4000, 40), 9), "png"), "need 32"),
@@ -182,6 +188,56 @@ def test_a_picture_is_read_as_python_reads_it(give: Callable[..., str], kind: st
     error = np.abs(np.array(found["pixels"]) - x.flatten().numpy()).max() * 255
     assert error <= off + 1e-4, f"{error:.2f} grey levels off"
     assert words in said
+
+
+HU = np.round(900 * COLOURS[..., 0] - 500 * COLOURS[..., 1])  # (72, 96)
+SCANS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "implicit": {"syntax": uid.ImplicitVRLittleEndian},
+    "twelve bits of sixteen, and an overlay": {
+        "BitsStored": 12, "HighBit": 11,
+        "PixelData": ((HU + 1024).astype("<u2") | (np.uint16(ROWS > 0.3) << 12)).tobytes(),
+    },
+    "signed, scaled": {
+        "RescaleSlope": 2, "RescaleIntercept": 10, "PixelRepresentation": 1,
+        "PixelData": np.floor((HU - 10) / 2).astype("<i2").tobytes(),
+    },
+    "padding": {
+        "PixelRepresentation": 1, "PixelPaddingValue": -2000, "PixelPaddingRangeLimit": -1900,
+        "PixelData": np.where(ROWS < 0.2, -1950, HU + 1024).astype("<i2").tobytes(),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SCANS)
+def test_a_ct_slice_is_read_as_the_import_reads_it(
+    give: Callable[..., str], tmp_path: Path, kind: str
+) -> None:
+    options = {"hu": HU, "PixelData": (HU + 1024).astype("<u2").tobytes()} | SCANS[kind]
+    path = ct(tmp_path / "slice.dcm", **options)
+    said = give("slice.dcm", path.read_bytes())
+    assert said == (
+        "slice.dcm: 96 × 72 pixels, in grey. A CT slice: -1000 HU is black, 1600 HU is white."
+    )
+    centre, width = WINDOW
+    ours = grey_levels(hounsfield(path.read_bytes()), centre=centre, width=width) / 65535
+    found = give.page.evaluate("[...yourPicture.state().x.pixels]")
+    assert found == pytest.approx(ours.flatten(), abs=1e-5)
+
+
+def test_other_dicom_files_are_refused(give: Callable[..., str], tmp_path: Path) -> None:
+    def refusal(**options: Any) -> str:
+        pixels = {"hu": HU, "PixelData": (HU + 1024).astype("<u2").tobytes()}
+        path = ct(tmp_path / "slice.dcm", **pixels | options)
+        return give("slice.dcm", path.read_bytes())
+
+    assert "only CT" in refusal(Modality="MR")
+    assert "no plain CT slice" in refusal(RescaleSlope=None)
+    assert "no plain CT slice" in refusal(SamplesPerPixel=3)
+    assert "pixels are missing" in refusal(PixelData=bytes(1000))
+    plain = ct(tmp_path / "plain.dcm", hu=HU, PixelData=(HU + 1024).astype("<u2").tobytes())
+    transcode(plain, tmp_path / "packed.dcm", "JPEGLosslessProcess14_1")
+    assert "compressed" in give("packed.dcm", (tmp_path / "packed.dcm").read_bytes())
 
 
 def test_a_large_picture_is_cut_where_the_reader_wants_that(give: Callable[..., str]) -> None:

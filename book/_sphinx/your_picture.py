@@ -1,8 +1,9 @@
 """Sphinx extension: packs what the page "Restore your own picture" runs into scripts.
 
-The models are exported from the course's weights, the slices are drawn, and onnxruntime-web comes
-from ``book/_vendor``. A page that was opened from a disk may load nothing but scripts, so each of
-them becomes one, base64 of a gzip stream, and no page loads one before a reader asks for it.
+The models are exported from the course's weights, the slices are drawn, and onnxruntime-web and
+dicom-parser come from ``book/_vendor``. A page that was opened from a disk may load nothing but
+scripts, so each becomes one, base64 of a gzip stream, and none is loaded before a reader asks for
+it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import gzip
 import hashlib
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +28,17 @@ from ippy.data.phantoms import generate_slice
 from ippy.models import LABELS
 from ippy.problems.classical import TIKHONOV_WEIGHT
 from ippy.tools import export as exporting
+from ippy.tools.dicom import WINDOW
 
 PAGE = "book/your_picture"
 FOLDER = "your_picture"
 SCRIPTS = (
-    "start", "packed/facts", "headers", "pictures", "measure", "metrics", "tikhonov", "models",
-    "view", "challenges", "page",
+    "start", "packed/facts", "headers", "dicom", "pictures", "measure", "metrics", "tikhonov",
+    "models", "view", "challenges", "page",
 )  # fmt: skip
 BOOK = Path(__file__).resolve().parent.parent
-RUNTIME = BOOK / "_vendor" / "onnxruntime-web"
+VENDOR = BOOK / "_vendor"
+RUNTIME = VENDOR / "onnxruntime-web"
 
 # Label -> patient, index and count: slices of the test set, which no model was trained on.
 SLICES = {
@@ -62,6 +66,7 @@ def pack_all(app: Sphinx, error: Exception | None) -> None:
         return
     folder = Path(app.outdir) / "_static" / FOLDER / "packed"
     folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(VENDOR / "dicom-parser" / "dicomParser.min.js", folder / "dicom-parser.js")
     parts = runtime() | {name: exported(name) for name in exporting.shipped()} | slices()
     sizes = {name: write_packed(folder, name, content) for name, content in parts.items()}
     models = [name for name in exporting.shipped() if name in sizes]
@@ -74,6 +79,7 @@ def pack_all(app: Sphinx, error: Exception | None) -> None:
         "slices": [{"name": slice_name(label), "label": label} for label in SLICES],
         "task": TASK,
         "weight": TIKHONOV_WEIGHT,
+        "window": WINDOW,
         "magma": "".join(f"{byte:02x}" for row in magma() for byte in row),
     }
     text = f"yourPicture.facts = {json.dumps(facts)};\n"

@@ -21,7 +21,6 @@ yourPicture.headers = (() => {
     ["MM\0*", 0, "This is a TIFF file, which is not read here. Save it as PNG."],
     ["ftypavi", 4, "This is an AVIF file, which is not read here. Save it as PNG or JPEG."],
     ["ftyp", 4, "This is a HEIC picture or a film, which is not read here. Save it as JPEG."],
-    ["DICM", 128, "This is a DICOM file. The course imports such files: python -m ippy import-dicom."],
     ["PK", 0, "This is an archive or a document, not a picture."],
   ];
 
@@ -42,7 +41,7 @@ yourPicture.headers = (() => {
       throw new Refused("This is a drawing or a page in text form (SVG, HTML). It has no pixels: " +
         "take a screenshot of it instead.");
     }
-    throw new Refused("This is not a picture that can be read here. Choose a PNG, JPEG or WebP file.");
+    throw new Refused("This is not a picture that can be read here. Choose PNG, JPEG or WebP.");
   }
 
   const PLAIN = { animated: false, transparent: false, bits: 8, cmyk: false };

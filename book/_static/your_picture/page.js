@@ -36,7 +36,7 @@ document.addEventListener("DOMContentLoaded", () => {
 
   // --- what the reader sees
 
-  const file = element("input", { type: "file", id: "picture-file", accept: "image/png,image/jpeg,image/webp,image/gif" });
+  const file = element("input", { type: "file", id: "picture-file", accept: ".png,.jpg,.jpeg,.webp,.gif,.dcm,.ima" });
   const drop = element("div", { className: "picture-drop" },
     element("label", { htmlFor: "picture-file" }, "Drop a picture here, paste one, or choose a file"), file);
   const slices = element("div", { className: "picture-slices", role: "group", "aria-label": "A slice of the course" },

@@ -30,7 +30,9 @@ yourPicture.pictures = (() => {
     if (file.size > LARGEST_FILE * 1e6) {
       throw new Refused(`The file has ${Math.round(file.size / 1e6)} MB; at most ${LARGEST_FILE} are read.`);
     }
-    const header = yourPicture.headers.read(new Uint8Array(await file.arrayBuffer()));
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    if (yourPicture.dicom.starts(bytes)) return yourPicture.dicom.read(bytes);
+    const header = yourPicture.headers.read(bytes);
     const { width, height, kind } = header, megapixels = (width * height) / 1e6;
     if (megapixels > LARGEST_AREA) {
       throw new Refused(`The picture has ${width} × ${height} pixels, ${Math.round(megapixels)} million; ` +
