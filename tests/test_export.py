@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from ippy.__main__ import main
 from ippy.data.phantoms import generate_slice
-from ippy.models import build
+from ippy.models import LABELS, build
+from ippy.models.vit import ViTReconstructor
 from ippy.problems import motion_deblurring
 from ippy.tools import export as exporting
 from ippy.tools.export import shipped, to_onnx
@@ -72,7 +73,7 @@ def test_the_command_writes_a_file_with_its_record(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["GatedUNet", "LossStudyCNN"])
+@pytest.mark.parametrize("name", [name for name in LABELS if name not in shipped()])
 def test_models_without_weights_export_too(name: str, measurements: list[Tensor]) -> None:
     model = build(name, seed=0).eval()
     content = to_onnx(model, {"model": "untrained"})
@@ -83,13 +84,13 @@ def test_models_without_weights_export_too(name: str, measurements: list[Tensor]
 
 
 def test_an_export_leaves_the_model_as_it_was_and_tells_nothing_of_the_machine() -> None:
-    model = build("ViT", seed=0).eval()
+    model = ViTReconstructor(img_size=64, embed_dim=16, mlp_dim=16, depth=1).eval()
     y = torch.rand(1, 1, 40, 72, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         before = model(y)
         content = to_onnx(model, {})
         assert torch.equal(model(y), before)
-    assert not {"positions"} & vars(model).keys()
+    assert "positions" not in vars(model)
     assert str(Path(exporting.__file__).parent).encode() not in content
     assert onnx.load_model_from_string(content).metadata_props == []
 
