@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import queue
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tornado.websocket import websocket_connect
 
 PATHS = [path for path in map(shutil.which, ("firefox", "firefox-esr")) if path]
@@ -48,16 +50,25 @@ class Firefox:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=60)
 
     def __enter__(self) -> Firefox:
-        for line in self._process.stderr:
-            if found := re.search(r"WebDriver BiDi listening on (ws://\S+)", line):
-                break
-        else:
-            raise OSError("Firefox did not start")
-        self._socket = self._wait(self._connect(f"{found[1]}/session"))
+        addresses: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._listen, args=(addresses,), daemon=True).start()
+        try:
+            address = addresses.get(timeout=60)
+        except queue.Empty:
+            self._process.kill()
+            pytest.skip("Firefox does not start, or not with WebDriver BiDi")
+        self._socket = self._wait(self._connect(f"{address}/session"))
         self.send("session.new", capabilities={})
         (first, *_) = self.send("browsingContext.getTree")["contexts"]
         self._page = first["context"]
         return self
+
+    def _listen(self, addresses: queue.Queue[str]) -> None:
+        """Read all that Firefox says, so that it need not wait; its address is among it."""
+        with self._process.stderr as lines:
+            for line in lines:
+                if found := re.search(r"WebDriver BiDi listening on (ws://\S+)", line):
+                    addresses.put(found[1])
 
     async def _connect(self, address: str) -> Any:
         return await websocket_connect(address, max_message_size=1 << 28)
@@ -65,7 +76,6 @@ class Firefox:
     def __exit__(self, *reason: object) -> None:
         self._process.terminate()
         self._process.wait(timeout=30)
-        self._process.stderr.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     def send(self, method: str, **params: Any) -> dict[str, Any]:

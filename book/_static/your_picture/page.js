@@ -36,9 +36,11 @@ document.addEventListener("DOMContentLoaded", () => {
 
   // --- what the reader sees
 
-  const file = element("input", { type: "file", id: "picture-file", accept: ".png,.jpg,.jpeg,.webp,.gif,.dcm,.ima" });
+  const file = element("input", { type: "file", id: "picture-file", accept: "image/*,.dcm,.ima" });
   const drop = element("div", { className: "picture-drop" },
-    element("label", { htmlFor: "picture-file" }, "Drop a picture here, paste one, or choose a file"), file);
+    element("label", { htmlFor: "picture-file" }, "Drop a picture here, paste one, or choose a file"), file,
+    element("p", { className: "picture-legend" },
+      "PNG, JPEG, WebP, GIF, or a CT slice in DICOM. It stays on this computer."));
   const slices = element("div", { className: "picture-slices", role: "group", "aria-label": "A slice of the course" },
     element("span", {}, "Or take a slice of the course:"),
     ...facts.slices.map(({ name, label }) =>
