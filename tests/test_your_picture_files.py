@@ -203,8 +203,8 @@ SCANS: dict[str, dict[str, Any]] = {
         "PixelData": np.floor((HU - 10) / 2).astype("<i2").tobytes(),
     },
     "padding": {
-        "PixelRepresentation": 1, "PixelPaddingValue": -2000, "PixelPaddingRangeLimit": -1900,
-        "PixelData": np.where(ROWS < 0.2, -1950, HU + 1024).astype("<i2").tobytes(),
+        "PixelPaddingValue": 2500, "PixelPaddingRangeLimit": 2400,
+        "PixelData": np.where(ROWS < 0.2, 2450, HU + 1024).astype("<u2").tobytes(),
     },
 }  # fmt: skip
 
