@@ -3,14 +3,16 @@
 The sources are copied to ``_build/student`` and everything that solves an exercise is cut out of
 the copy: the notebook of solutions, the files that ``check`` judges answers by, the solution blocks
 of the chapters with the cells between their ends, cells tagged ``solution``, and links to what is
-gone. So nothing is left for the pages, the search index or the downloads to show. The book itself
-is not touched.
+gone. So nothing is left for the pages, the search index or the downloads to show. Exercises still
+answer on their page: what it judges by is in one script, encoded, with the hints and without what
+is said of a right answer. The book itself is not touched.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -70,6 +72,9 @@ def write_sources(root: Path, folder: Path) -> None:
         f"{SOLUTIONS}.*", ANSWERS, "__pycache__", ".*", Path(__file__).name
     )
     shutil.copytree(root / "book", folder / "book", ignore=ignored)
+    data = runpy.run_path(str(root / "book" / "_sphinx" / "answer_data.py"))
+    script = data["packed"](data["without_reasons"](data["collect"](root / "book")))
+    (folder / "book" / data["SCRIPT"]).write_text(script, encoding="utf-8", newline="\n")
     shutil.copy(root / "_config.yml", folder)
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
     for part in toc["parts"]:
