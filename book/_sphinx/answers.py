@@ -108,10 +108,14 @@ def _insert_after(node: nodes.Node, new: nodes.Node) -> None:
     node.parent.insert(node.parent.index(node) + 1, new)
 
 
-def read_content(app: Sphinx) -> None:
-    """Read what the pages need, once."""
+def prepare(app: Sphinx) -> None:
+    """Read what the pages need, once, and write the script that they load."""
     book = Path(app.srcdir, "book")
     content = collect(book)
+    if app.builder.format == "html":
+        path = Path(app.outdir, SCRIPT)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(packed(content), encoding="utf-8", newline="\n")
     content["chapter_of"] = {
         entry["name"]: chapter
         for chapter, entries in content["chapters"].items()
@@ -134,20 +138,9 @@ def add_scripts(
             app.add_js_file(f"answers/{script}", loading_method="defer")
 
 
-def write_data(app: Sphinx, error: Exception | None) -> None:
-    """Write the script of answers into the book."""
-    if error is None and app.builder.format == "html":
-        content = app.env.ippy_answers
-        path = Path(app.outdir, SCRIPT)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        kept = {key: content[key] for key in ("messages", "chapters")}
-        path.write_text(packed(kept), encoding="utf-8", newline="\n")
-
-
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect everything to Sphinx."""
-    app.connect("builder-inited", read_content)
+    app.connect("builder-inited", prepare)
     app.connect("doctree-resolved", complete)
     app.connect("html-page-context", add_scripts)
-    app.connect("build-finished", write_data)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

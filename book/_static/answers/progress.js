@@ -54,26 +54,36 @@ var courseProgress = (() => {
     });
 
   function makeLine(box) {
-    const words = (text) => (text ?? "").split(" ").filter(Boolean);
+    const { questions = "", exercises = "", here, short } = box.dataset;
+    const words = (text) => text.split(" ").filter(Boolean);
     const groups = [
-      [questionKeys(words(box.dataset.questions)), "quick questions"],
-      [words(box.dataset.exercises).map((name) => `exercise/${name}`), "exercises that answer online"],
-    ].filter(([keys]) => keys.length);
+      { keys: questionKeys(words(questions)), what: "quick questions" },
+      { keys: words(exercises).map((name) => `exercise/${name}`), what: linked(here) },
+    ].filter(({ keys }) => keys.length);
     const text = document.createElement("span");
     const forget = document.createElement("button");
     forget.type = "button";
     forget.textContent = "Forget it";
     forget.addEventListener("click", () => change(new Set()));
     box.append(text, " ", forget);
-    const short = box.dataset.short !== undefined;
     listeners.push(() => {
-      const counts = groups.map(
-        ([keys, what]) => `${keys.filter((key) => solved.has(key)).length} of ${keys.length} ${what}`,
-      );
-      const where = kept ? "Kept in this browser only." : "This browser does not remember it.";
-      text.textContent = `Solved: ${counts.join(", ")}.${short ? "" : ` ${where}`}`;
-      forget.hidden = short || !kept || !solved.size;
+      const counts = groups.flatMap(({ keys, what }, i) => {
+        const count = keys.filter((key) => solved.has(key)).length;
+        return [`${i ? ", " : "Solved: "}${count} of ${keys.length} `, what];
+      });
+      const where = kept ? " Kept in this browser only." : " This browser does not remember it.";
+      text.replaceChildren(...counts, ".", short === undefined ? where : "");
+      forget.hidden = short !== undefined || !kept || !solved.size;
     });
+  }
+
+  function linked(chapter) {
+    const what = "exercises that answer online";
+    if (!chapter) return what;
+    const link = document.createElement("a");
+    link.href = `exercises.html#${chapter.replaceAll("_", "-")}`;
+    link.textContent = what;
+    return link;
   }
 
   // --- the quick questions, which are another library's
