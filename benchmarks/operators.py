@@ -23,7 +23,7 @@ def main() -> None:
     try:
         from deepinv.physics import Blur, BlurFFT
     except ImportError:
-        print("deepinv is not installed: its rows are left out (pip install -e '.[benchmarks]')")
+        print("deepinv is not installed: its rows are left out (pip install -e '.[deepinv]')")
     else:
         # deepinv convolves, so its filter is ours turned by 180 degrees.
         flipped = kernel.flip(-1, -2)

@@ -78,7 +78,8 @@ def test_without_deepinv_its_cells_and_tests_are_passed_over(root: Path) -> None
         "util.find_spec = lambda name, *more: None if name == 'deepinv' else find(name, *more)\n"
         "sys.exit(pytest.main(sys.argv[1:]))"
     )
-    arguments = ["-q", "-p", "no:cacheprovider", "-k", "our_blur or Cell", str(PAGE), __file__]
+    blur = f"{__file__}::{test_our_blur_is_theirs_with_the_kernel_flipped.__name__}"
+    arguments = ["-q", "-p", "no:cacheprovider", str(PAGE), blur]
     result = subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=root, capture_output=True, encoding="utf-8"
     )
