@@ -128,6 +128,8 @@ def test_numbers_are_judged_alike(name: str, both: Callable, content: dict[str, 
     known = [float(evaluate(value)) for value in mistakes(content, name)]
     shifts = (0, 1e-3, -1e-3, 0.02, -0.04, 0.3, -0.3, 4, -4, 1000)
     near = [repr(value + shift) for value in known for shift in shifts]
+    entry = next(e for c in content["chapters"].values() for e in c if e["name"] == name)
+    near += [repr(known[0] + share * entry["tolerance"]) for share in (0.9, 1.1, 9.5, -9.5, 10.5)]
     near += [f"-{number}" for number in near] + [f"{value:.3g} dB" for value in known]
     random.Random(0).shuffle(near)
     both(name, [*RUBBISH, *near])
@@ -137,7 +139,9 @@ def test_numbers_are_judged_alike(name: str, both: Callable, content: dict[str, 
 def test_formulas_are_judged_alike(name: str, both: Callable, content: dict[str, Any]) -> None:
     known = [str(value) for value in mistakes(content, name)]
     both(name, [*known, *(f"1.1 * ({value})" for value in known), *(f"-({v})" for v in known)])
-    both(name, [known[0].replace("**", "^"), f"({known[0]}) * 1.0000001"])
+    both(
+        name, [known[0].replace("**", "^"), f"({known[0]}) * 1.0000001", f"({known[0]}) * 1.00001"]
+    )
 
 
 @pytest.mark.parametrize("name", named("formula"))
