@@ -346,7 +346,13 @@ def test_a_second_picture_takes_the_place_of_the_first(
     stopped = page.evaluate(answers)
     page.wait_for_timeout(600)
     assert page.evaluate(answers) == stopped < 3 + len(shipped())
+    turn(page, "noise", 0)
+    page.wait_for_timeout(600)
+    assert page.evaluate(FINISHED), "after Cancel nothing starts by itself"
+    right = page.get_by_label("Right of the line")
+    right.select_option("Tikhonov")
 
+    page.get_by_role("button", name="Back to the course's blur").click()
     page.evaluate("""() => {
         const { models } = yourPicture, { stop } = models;
         window.stopped = 0;
@@ -360,6 +366,7 @@ def test_a_second_picture_takes_the_place_of_the_first(
     page.wait_for_function(f"yourPicture.state().images.ViT && {FINISHED}", timeout=3 * MINUTE)
     widths = page.evaluate("Object.values(yourPicture.state().images).map(({ width }) => width)")
     assert widths == [192] * (3 + len(shipped()))
+    assert right.input_value() == "Tikhonov", "what the reader chose stays chosen"
 
     # It is a white sheet, which is an answer to the first challenge.
     assert page.locator("[data-challenge=vit]").inner_text().startswith("✓ Found.")

@@ -209,8 +209,8 @@ document.addEventListener("DOMContentLoaded", () => {
         const answer = await models.run(name, y, say);
         if (mine !== turn) return;
         enter(label, answer, answer.seconds);
-        if (first) view.choose(label); // what comes in is seen, until the reader chooses
         show();
+        if (first) view.follow(label);
       } catch (error) {
         if (error instanceof models.Stopped || mine !== turn) return;
         running = false;

@@ -42,6 +42,7 @@ yourPicture.view = (() => {
 
     let images = {}, centre = [0.5, 0.5], white = 1;
     const chosen = new Map([[left, "Measurement"], [right, "Truth"]]); // also while it is not there
+    let touched = false; // the reader has chosen
 
     /** The part that is shown: its first column and row and its sides, in pixels. */
     function part({ width, height }) {
@@ -103,6 +104,7 @@ yourPicture.view = (() => {
     for (const input of chosen.keys()) {
       input.addEventListener("input", () => {
         chosen.set(input, input.value);
+        touched = true;
         draw();
       });
     }
@@ -129,6 +131,12 @@ yourPicture.view = (() => {
       /** Put an image to the right of the line. */
       choose(name) {
         chosen.set(right, name);
+        touched = true;
+        offer();
+      },
+      /** Put an image there that has come in, unless the reader has chosen. */
+      follow(name) {
+        if (!touched) chosen.set(right, name);
         offer();
       },
     };
