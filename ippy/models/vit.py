@@ -49,7 +49,7 @@ class PatchEmbed(Model):
         self.proj = nn.Conv2d(in_ch, embed_dim, patch_size, stride=patch_size)
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Map images (B, in_ch, H, W) to tokens (B, N, d), grid (H_p, W_p)."""
+        """Map (B, in_ch, H, W) to tokens (B, N, d) and a grid (H_p, W_p)."""
         h = self.proj(x)  # (B, d, H_p, W_p)
         tokens = h.flatten(2).transpose(1, 2)  # (B, N, d)
         return tokens, (h.shape[2], h.shape[3])
