@@ -17,7 +17,7 @@ import pytest
 from ippy.__main__ import main
 from ippy.data.generation import SEED
 from ippy.data.phantoms import Style, generate_slice
-from ippy.studies import Generated, engine, load, names, protocol, read
+from ippy.studies import Generated, engine, load, names, protocol, read, summarise
 from ippy.studies.definition import digest, grid, row_key
 from ippy.studies.record import append, merge_shards, read_rows, record_path, status
 from ippy.studies.worker import checksum, train_row
@@ -85,6 +85,23 @@ def test_a_study_runs_what_is_missing_and_its_record_is_a_tidy_table(tiny_course
     before = record_path("tiny").stat().st_mtime_ns
     assert engine.run("tiny", progress=False) == []
     assert record_path("tiny").stat().st_mtime_ns == before  # nothing was missing
+
+
+def test_a_summary_takes_the_seeds_together(tiny_course, capsys):
+    write(tiny_course, DEFINITION.replace("seed=[0]", "seed=[0, 1]"))
+    scores = {("mse", 0): 30.0, ("mse", 1): 31.0, ("l1", 0): 33.0}
+    for (loss, seed), psnr in scores.items():
+        results = {"cpu_seconds": 10.0 + seed, "test": {"psnr": psnr, "ssim": 0.9}}
+        append(record_path("tiny"), row("tiny", {"loss": loss, "seed": seed}, **results))
+    with pytest.raises(ValueError, match=r"lacks 1 of 4 rows"):
+        summarise("tiny")
+    table = summarise("tiny", complete=False)
+    assert table.loc["mse"].to_dict() == {
+        "seeds": 2, "test (dB)": 30.5, "SSIM": 0.9, "core-seconds": 10.0, "spread (dB)": 1.0
+    }  # fmt: skip
+    assert table.loc["l1", "seeds"] == 1 and table.loc["l1", "spread (dB)"] == 0
+    assert main(["study", "tiny", "--only", "*seed=0*"]) == 0  # nothing is missing
+    assert table.to_string() in capsys.readouterr().out
 
 
 def test_a_row_repeated_has_the_same_weights_bit_for_bit(tiny_course):

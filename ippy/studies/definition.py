@@ -136,7 +136,9 @@ def digest(name: str, job: Job, factors: Factors) -> str:
     """
     operator = job.problem.operator
     tensors = [v.tolist() for v in vars(operator).values() if isinstance(v, Tensor)]
-    problem = [type(operator).__qualname__, tensors, job.problem.noise_level]
+    numbers = {k: v for k, v in vars(operator).items() if isinstance(v, int | float)}
+    settings = [numbers] if numbers else []  # a blur has none, and keeps its digest
+    problem = [type(operator).__qualname__, tensors, *settings, job.problem.noise_level]
     content = json.dumps([factors, problem, list(_statements(definition_path(name)))])
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 

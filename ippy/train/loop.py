@@ -48,9 +48,9 @@ class Objective(nn.Module):
         self.knows_positions = hasattr(unwrap(model), "patch_size")
         self.dtype = next(weight.dtype for weight in model.parameters())
 
-    def forward(self, x: Tensor, y: Tensor, origin: Tensor) -> Tensor:
+    def forward(self, x: Tensor, y: Tensor, origin: Tensor | None) -> Tensor:
         """Return the loss of truth x and measurement y, (B, 1, h, w), crops at ``origin``."""
-        where = {"origin": origin} if self.knows_positions else {}
+        where = {"origin": origin} if self.knows_positions and origin is not None else {}
         return self.loss(self.model(y.to(self.dtype), **where).float(), x)
 
 
@@ -90,12 +90,13 @@ class Run:
         self.pairs = TrainingPairs(
             dataset, problem, crop=recipe.crop, seed=recipe.seed, grid=grid, device=device
         )
-        self.images_per_step = recipe.batch_size * recipe.crop**2 / math.prod(self.pairs.shape)
+        cropped = 1 if recipe.crop is None else recipe.crop**2 / math.prod(self.pairs.shape)
+        self.images_per_step = recipe.batch_size * cropped
         self.steps_per_block = max(1, recipe.steps // HISTORY_POINTS)
         self.validation = None
         if validation is not None:
             x, noise = validation.float().cpu(), torch.Generator().manual_seed(recipe.seed)
-            self.validation = x, problem.measure(x, noise)
+            self.validation = x, problem.start(problem.measure(x, noise))
         self.done, self.losses = 0, torch.zeros(recipe.steps, device=device)
         self.validations: list[tuple[int, float, float]] = []
         self.moving = False
@@ -182,8 +183,9 @@ def fit(
 ) -> History:
     """Train a model, in place, to undo ``problem`` on the slices of ``dataset``.
 
-    A slice is flipped at random, measured whole, and cropped afterwards. A model that knows
-    positions (``patch_size``) gets crops on its patch grid, and their places on it.
+    A slice is flipped at random, measured whole, and cropped afterwards if the recipe says so. The
+    model gets the image that ``problem.start`` makes of the measurement. One that knows positions
+    (``patch_size``) gets crops on its patch grid, and their places on it.
 
     Of the caller's things the model alone is changed: its buffers, and the weights that require a
     gradient; it ends on ``device``, in the memory order that is fastest there, in evaluation mode,

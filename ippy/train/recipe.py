@@ -30,7 +30,8 @@ class Recipe:
         steps: Number of optimiser steps.
         batch_size: Slices per step, one crop from each; a multiple of the number of processes,
             which share them.
-        crop: Side of the random crops, in pixels, a multiple of 8.
+        crop: Side of the random crops, in pixels, a multiple of 8; None for whole slices, as tasks
+            need whose measurements know of what is far off.
         optimizer: ``"muon"``, :class:`~ippy.train.muon.Muon` for the matrices and AdamW for the
             rest, or ``"adamw"`` for all weights.
         lr: Peak learning rate.
@@ -50,7 +51,7 @@ class Recipe:
 
     steps: int = 8000
     batch_size: int = 1
-    crop: int = 128
+    crop: int | None = 128
     optimizer: str = "muon"
     lr: float = 2.5e-3
     vector_lr: float = 0.2
@@ -65,7 +66,6 @@ class Recipe:
         checked = {
             "steps": check_integer("steps", self.steps, least=1, most=MOST_STEPS),
             "batch_size": check_integer("batch_size", self.batch_size, least=1, most=LARGEST_COUNT),
-            "crop": check_integer("crop", self.crop, least=8, most=LARGEST_COUNT),
             "seed": check_integer("seed", self.seed),
             "lr": check_number("lr", self.lr, least=TINY, most=1e3),
             "vector_lr": check_number("vector_lr", self.vector_lr, least=TINY, most=1e3),
@@ -76,8 +76,11 @@ class Recipe:
         check_choice("loss", self.loss, tuple(LOSSES))
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_choice("schedule", self.schedule, tuple(SCHEDULES))
-        if self.crop % 8:
-            raise ValueError(f"crop is {self.crop}; expected a multiple of 8 pixels, as 128")
+        if self.crop is not None:
+            crop = check_integer("crop", self.crop, least=8, most=LARGEST_COUNT)
+            if crop % 8:
+                raise ValueError(f"crop is {crop}; expected a multiple of 8 pixels, as 128")
+            checked["crop"] = crop
         for name, value in checked.items():  # NumPy's numbers become Python's, which JSON can hold
             object.__setattr__(self, name, value)
 
