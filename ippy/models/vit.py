@@ -103,14 +103,15 @@ class TransformerEncoderBlock(Model):
         Without gradients, ``nn.MultiheadAttention`` stores all N x N weights.
         """
         (B, N, d), heads, attn = h.shape, self.attn.num_heads, self.attn
-        qkv = F.linear(h, attn.in_proj_weight, attn.in_proj_bias)  # (B, N, 3d)
-        qkv = qkv.view(B, N, 3, heads, d // heads)
+        W, b = attn.in_proj_weight, attn.in_proj_bias
+        qkv = F.linear(h, W, b).view(B, N, 3, heads, d // heads)
         out = attend(*qkv.permute(2, 0, 3, 1, 4))  # (B, heads, N, d_k)
-        return attn.out_proj(out.transpose(1, 2).reshape(B, N, d))  # (B, N, d)
+        joined = out.transpose(1, 2).reshape(B, N, d)  # (B, N, d)
+        return attn.out_proj(joined)
 
     @entry("check_input")
     def attention_weights(self, x: Tensor) -> Tensor:
-        """Map the input (B, N, d) to softmax(Q K^T / sqrt(d_k)), (B, heads, N, N).
+        """Map (B, N, d) to softmax(Q K^T / sqrt(d_k)), (B, heads, N, N).
 
         Row i says how much token i takes from each token; it sums to 1.
         """
