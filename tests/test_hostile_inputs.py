@@ -37,14 +37,25 @@ from ippy.models.vit import (
     TransformerEncoderBlock,
     ViTReconstructor,
 )
-from ippy.operators import Blurring
+from ippy.operators import (
+    Blurring,
+    FourierSampling,
+    Ghost,
+    LinearOperator,
+    ParallelBeam,
+    random_lines,
+    regular_lines,
+)
 from ippy.operators.blurring import gaussian_kernel, motion_kernel
 from ippy.problems import (
     InverseProblem,
     Tikhonov,
     TotalVariation,
     gaussian_noise,
+    ghost,
     motion_deblurring,
+    sparse_view_ct,
+    undersampled_fourier,
 )
 from ippy.quality import (
     CombinedLoss,
@@ -160,6 +171,82 @@ def own_kernel(result: tuple, x: Tensor, **_: Any) -> None:
     K, y = result
     same(y, x)
     adjoint(K, x)
+
+
+twelve = st.builds(tensor, counts, st.just(1), st.just(12), st.just(12))  # pixels a side
+
+
+def apply_and_return(make: Callable[..., LinearOperator]) -> Callable[..., tuple]:
+    def applied(x: Any, **arguments: Any) -> tuple[LinearOperator, Tensor]:
+        K = make(**arguments)
+        return K, K.direct(K(x))
+
+    return applied
+
+
+def operator(result: tuple, x: Tensor, **_: Any) -> None:
+    K, start = result
+    same(start, x)
+    if x.dtype in (torch.float32, torch.float64) and not x.is_meta and x.numel():
+        x = x.detach().double()
+        y = torch.randn(K(x).shape, generator=torch.Generator().manual_seed(5)).double()
+        left, right = (K(x) * y).sum(), (x * K.T(y)).sum()
+        assert abs(left - right) <= 1e-12 * (K(x).norm() * y.norm() + x.norm() * K.T(y).norm())
+
+
+@entry(
+    apply_and_return(ParallelBeam),
+    n=st.just(12),
+    views=st.integers(1, 9),
+    bins=st.none() | st.integers(1, 30),
+    x=twelve,
+)
+def parallel_beam(result: tuple, **arguments: Any) -> None:
+    operator(result, **arguments)
+
+
+@entry(
+    apply_and_return(FourierSampling),
+    mask=seeds.map(lambda seed: tensor(12, 12, seed=seed) > 0.6),
+    x=twelve,
+)
+def fourier_sampling(result: tuple, **arguments: Any) -> None:
+    operator(result, **arguments)
+
+
+@entry(apply_and_return(Ghost), shift=st.integers(-40, 40), strength=st.floats(0, 1), x=twelve)
+def ghosts(result: tuple, **arguments: Any) -> None:
+    operator(result, **arguments)
+
+
+@entry(
+    lambda shape, factor, centre, generator: (
+        regular_lines(shape, factor=factor, centre=centre),
+        random_lines(shape, factor=factor, centre=centre, generator=generator),
+    ),
+    shape=st.tuples(st.integers(64, 300), st.integers(1, 300)),
+    factor=st.floats(1, 6),
+    centre=st.floats(0, 0.15),
+    generator=generators,
+)
+def lines(result: tuple[Tensor, Tensor], shape: tuple, factor: float, **_: Any) -> None:
+    for mask in result:
+        assert mask.shape == tuple(shape) and mask[:, 0].sum() == round(shape[0] / factor)
+
+
+@entry(sparse_view_ct, noise_level=level, views=st.integers(1, 4))
+def tomography_task(result: InverseProblem, views: int, **_: Any) -> None:
+    assert result.operator.views == views and result.noise_level >= 0
+
+
+@entry(undersampled_fourier, noise_level=level, factor=st.floats(1, 12))
+def fourier_task(result: InverseProblem, factor: float, **_: Any) -> None:
+    assert result.operator.mask[:, 0].sum() == round(256 / factor)
+
+
+@entry(ghost, distance=st.integers(-256, 256), noise_level=level, strength=st.floats(0, 1))
+def ghost_task(result: InverseProblem, distance: int, **_: Any) -> None:
+    assert result.operator.shift == distance
 
 
 @entry(motion_kernel, kernel_size=odd, motion_angle=angle)

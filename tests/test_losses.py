@@ -45,6 +45,12 @@ def test_equal_images_cost_nothing_and_others_something(make: Callable[[], nn.Mo
     assert loss(x_hat, x).item() > 1e-3
 
 
+def test_a_loss_says_its_settings() -> None:
+    said = [repr(make()) for make in LOSSES.values()]
+    assert len(set(said)) == len(LOSSES)  # a training run is told by them
+    assert said[2] == "SSIMLoss(window_size=7, sigma=1.5)"
+
+
 @pytest.mark.parametrize("make", LOSSES.values(), ids=LOSSES)
 def test_gradient_is_that_of_finite_differences(make: Callable[[], nn.Module]) -> None:
     x_hat, x = pair(1, 1, 8, 9, dtype=torch.float64)

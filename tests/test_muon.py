@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from ippy.models import NAMES, build
+from ippy.train import Recipe
 from ippy.train.muon import MOMENTUM, Muon, is_matrix, make_optimizers, orthogonalise
 
 
@@ -38,7 +39,7 @@ def test_an_update_of_zeros_stays_zero():
 
 def test_what_is_no_matrix_is_adamws_at_a_fifth_of_the_rate_and_all_decay_alike():
     vector, matrix = nn.Parameter(torch.ones(7)), nn.Parameter(torch.ones(3, 4))
-    muon, adamw = make_optimizers([vector, matrix], lr=1e-2, weight_decay=0.1)
+    muon, adamw = make_optimizers([vector, matrix], Recipe(lr=1e-2, weight_decay=0.1))
     assert type(muon) is Muon and type(adamw) is torch.optim.AdamW
     (of_muon,), (of_adamw,) = muon.param_groups, adamw.param_groups
     assert of_muon["params"] == [matrix] and of_adamw["params"] == [vector]
@@ -53,8 +54,25 @@ def test_what_is_no_matrix_is_adamws_at_a_fifth_of_the_rate_and_all_decay_alike(
 
 @pytest.mark.parametrize("shape", [(7,), (3, 4)])
 def test_an_optimiser_without_weights_is_not_made(shape):
-    (only,) = make_optimizers([nn.Parameter(torch.ones(shape))], lr=1e-2, weight_decay=0)
+    (only,) = make_optimizers([nn.Parameter(torch.ones(shape))], Recipe())
     assert isinstance(only, Muon) == (len(shape) == 2)
+
+
+def test_adamw_alone_is_given_all_weights_at_the_whole_rate():
+    weights = [nn.Parameter(torch.ones(7)), nn.Parameter(torch.ones(3, 4))]
+    recipe = Recipe(optimizer="adamw", lr=1e-3, weight_decay=0.01)
+    (adamw,) = make_optimizers(weights, recipe)
+    (group,) = adamw.param_groups
+    assert type(adamw) is torch.optim.AdamW and group["params"] == weights
+    assert (group["lr"], group["weight_decay"]) == (1e-3, 0.01)
+
+
+def test_the_rate_of_what_is_no_matrix_is_the_recipes_and_its_decay_stays():
+    weights = [nn.Parameter(torch.ones(7)), nn.Parameter(torch.ones(3, 4))]
+    _, adamw = make_optimizers(weights, Recipe(lr=1e-2, vector_lr=0.5, weight_decay=0.1))
+    (group,) = adamw.param_groups
+    assert group["lr"] == pytest.approx(5e-3)
+    assert group["lr"] * group["weight_decay"] == pytest.approx(1e-3)
 
 
 def test_a_weight_without_a_gradient_stays_as_it_is():

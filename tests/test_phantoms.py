@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
 from ippy.data import generation
-from ippy.data.phantoms import generate_slice
+from ippy.data.phantoms import AS_DRAWN, Style, generate_slice
 from ippy.data.phantoms.acquisition import scanner_noise
 from ippy.data.phantoms.canvas import blob, coverage, varied_edge
 from ippy.data.phantoms.frame import Frame
@@ -62,6 +64,31 @@ def test_a_chest_has_air_lung_soft_tissue_and_bone():
 def test_neighbouring_slices_are_alike_and_distant_ones_are_not():
     near, same, far = (generate_slice(0, "test", "G91", i, 60) / 255 for i in (30, 31, 58))
     assert np.abs(near - same).mean() < 0.6 * np.abs(near - far).mean()
+
+
+@pytest.mark.parametrize("part", [field.name for field in fields(Style)])
+def test_every_part_of_a_style_changes_what_is_drawn(part):
+    slices = [("G01", 3), ("G01", 26), ("G03", 8), ("G03", 27)]  # through chest and abdomen
+
+    def draw(style: Style) -> np.ndarray:
+        pixels = [generate_slice(0, "train", *where, 30, style=style) for where in slices]
+        return np.stack(pixels)
+
+    more = draw(Style(**{part: 4.0}))
+    assert (more != draw(AS_DRAWN)).mean() > 1e-4
+    assert np.array_equal(more, draw(Style(**{part: 4.0})))
+
+
+def test_a_contrast_agent_brightens_the_blood_and_soft_edges_are_less_steep():
+    aorta = [Patient((0, 0, ord("G"), n), Style(contrast=1)).levels.blood for n in range(9)]
+    plain = [Patient((0, 0, ord("G"), n)).levels.blood for n in range(9)]
+    assert all(0.05 <= a - b <= 0.3 for a, b in zip(aorta, plain, strict=True))
+    sharp, soft = (
+        generate_slice(0, "train", "G04", 12, 30, style=Style(softness=s, noise=0)) / 255
+        for s in (0, 1)
+    )
+    steepest = [np.quantile(np.abs(np.diff(image)), 0.99) for image in (sharp, soft)]
+    assert steepest[1] < 0.9 * steepest[0]
 
 
 def test_unknown_patients_and_splits_are_refused():

@@ -20,6 +20,7 @@ from torch import nn
 
 from ippy import __main__ as command_line
 from ippy.base.files import remove_leftovers
+from ippy.quality import SSIMLoss
 from ippy.train import RECIPES, Recipe, Stopped, fit, supervisor
 from ippy.train import loop as training
 from ippy.train.course import is_finished, train_model
@@ -196,6 +197,14 @@ def test_another_recipe_other_data_or_another_problem_is_refused(tiny, stopped):
         with pytest.raises(ValueError, match=rf"m\.run\.pth belongs to another run: {says}"):
             fit(model, *changed, device=CPU, save_to=stopped, resume=True, progress=False)
         assert run_path(stopped).read_bytes() == before
+
+
+def test_another_loss_of_the_callers_own_is_refused(tiny, stopped):
+    with pytest.raises(ValueError, match=r"loss was l1 and is now SSIMLoss\(window_size=3, "):
+        fit(
+            *tiny.parts(),
+            loss=SSIMLoss(), device=CPU, save_to=stopped, resume=True, progress=False,
+        )  # fmt: skip
 
 
 def test_another_architecture_is_refused(tiny, stopped):

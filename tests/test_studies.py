@@ -11,13 +11,16 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ippy.__main__ import main
-from ippy.studies import engine, load, names, read
+from ippy.data.generation import SEED
+from ippy.data.phantoms import Style, generate_slice
+from ippy.studies import Generated, engine, load, names, protocol, read, summarise
 from ippy.studies.definition import digest, grid, row_key
 from ippy.studies.record import append, merge_shards, read_rows, record_path, status
-from ippy.studies.worker import train_row
+from ippy.studies.worker import checksum, train_row
 
 DEFINITION = '''"""A study for the tests."""
 
@@ -84,6 +87,23 @@ def test_a_study_runs_what_is_missing_and_its_record_is_a_tidy_table(tiny_course
     assert record_path("tiny").stat().st_mtime_ns == before  # nothing was missing
 
 
+def test_a_summary_takes_the_seeds_together(tiny_course, capsys):
+    write(tiny_course, DEFINITION.replace("seed=[0]", "seed=[0, 1]"))
+    scores = {("mse", 0): 30.0, ("mse", 1): 31.0, ("l1", 0): 33.0}
+    for (loss, seed), psnr in scores.items():
+        results = {"cpu_seconds": 10.0 + seed, "test": {"psnr": psnr, "ssim": 0.9}}
+        append(record_path("tiny"), row("tiny", {"loss": loss, "seed": seed}, **results))
+    with pytest.raises(ValueError, match=r"lacks 1 of 4 rows"):
+        summarise("tiny")
+    table = summarise("tiny", complete=False)
+    assert table.loc["mse"].to_dict() == {
+        "seeds": 2, "test (dB)": 30.5, "SSIM": 0.9, "core-seconds": 10.0, "spread (dB)": 1.0
+    }  # fmt: skip
+    assert table.loc["l1", "seeds"] == 1 and table.loc["l1", "spread (dB)"] == 0
+    assert main(["study", "tiny", "--only", "*seed=0*"]) == 0  # nothing is missing
+    assert table.to_string() in capsys.readouterr().out
+
+
 def test_a_row_repeated_has_the_same_weights_bit_for_bit(tiny_course):
     with pytest.raises(ValueError, match="nothing to compare with"):
         engine.check("tiny")
@@ -101,6 +121,34 @@ def test_rows_of_unlike_machines_agree_to_a_tenth_of_a_decibel(tiny_course):
     assert engine.compare(recorded, elsewhere) == "30.000 dB, recorded 30.000 dB"
     with pytest.raises(ValueError, match=r"has 30\.000 dB and its repetition 29\.800 dB"):
         engine.compare(recorded, elsewhere | {"test": {"psnr": 29.8}})
+
+
+def test_a_run_may_have_a_loss_and_measurements_of_its_own(tiny_course):
+    own = DEFINITION.replace(
+        'return Job(partial(build, "LossStudyCNN", seed=seed), recipe)',
+        'return Job(partial(build, "LossStudyCNN", seed=seed), recipe, '
+        'loss=SSIMLoss, measure=lambda model: {"weights": len(model.state_dict())})',
+    ).replace("from ippy.train", "from ippy.quality import SSIMLoss\nfrom ippy.train")
+    engine.run("tiny", only="*l1*", progress=False)
+    write(tiny_course, own)
+    with pytest.raises(ValueError, match="stale"):
+        read("tiny", complete=False)
+    engine.run("tiny", only="*l1*", progress=False)
+    (recorded,) = read_rows("tiny").values()
+    assert recorded["measured"] == {"weights": 6}
+    assert recorded["training_loss"] > 0.1  # 1 - SSIM, and not a mean absolute difference
+    assert "loss" not in recorded["recipe"]
+
+
+def test_slices_of_a_study_are_made_once_and_know_their_checksum(tiny_course, monkeypatch):
+    few = Generated(2, 2, Style(vessels=0))
+    expected = generate_slice(SEED, "train", "G002", 1, 2, style=Style(vessels=0))
+    assert len(few) == 4 and few[0].shape == (1, 256, 256)
+    assert np.array_equal((few[3][0] * 255).round().numpy(), expected)
+    assert checksum(few) == few.sha256 != Generated(2, 2).sha256
+    assert checksum(expected) == "not generated"  # nor are those of this course
+    monkeypatch.setattr(protocol, "generate_slice", None)
+    assert Generated(2, 2, Style(vessels=0)).sha256 == few.sha256
 
 
 def test_real_slices_are_scored_where_a_folder_is_given(tiny_course):

@@ -19,6 +19,7 @@ from ippy.quality import psnr
 from ippy.train import RECIPES, Recipe, fit
 from ippy.train import loop as training
 from ippy.train.pairs import TrainingPairs, cut
+from ippy.train.recipe import with_defaults
 from ippy.weights import load_checkpoint, read_manifest
 
 CPU = torch.device("cpu")
@@ -192,6 +193,22 @@ def test_the_rate_warms_up_and_falls_to_nothing():
     assert rates[10:] == pytest.approx([k / 90 for k in range(90, 0, -1)])
 
 
+def test_the_rate_can_fall_along_a_cosine_or_stay():
+    rates = {
+        name: [Recipe(steps=100, warmup=0.2, schedule=name).rate(step) for step in (19, 40, 60, 80)]
+        for name in ("cosine", "constant")
+    }
+    assert rates["cosine"] == pytest.approx([1, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2])
+    assert rates["constant"] == [1, 1, 1, 1]
+
+
+def test_a_record_without_todays_fields_was_made_with_their_defaults():
+    older = dataclasses.asdict(Recipe(steps=5, lr=1.0))
+    del older["schedule"], older["optimizer"]
+    assert with_defaults(older) == dataclasses.asdict(Recipe(steps=5, lr=1.0))
+    assert with_defaults(older | {"schedule": "cosine"})["schedule"] == "cosine"
+
+
 def test_bad_data_is_explained(problem):
     with pytest.raises(ValueError, match="crops of 128 pixels"):
         fit(build("CNN"), Blobs(), problem, Recipe(), progress=False)
@@ -205,6 +222,9 @@ def test_bad_data_is_explained(problem):
         ({"steps": 0}, "steps is 0"),
         ({"crop": 20}, "crop is 20; expected a multiple of 8"),
         ({"lr": 0}, "lr is 0"),
+        ({"optimizer": "sgd"}, "optimizer is 'sgd'; expected one of 'muon', 'adamw'"),
+        ({"schedule": "step"}, "schedule is 'step'; expected one of 'line', 'cosine', 'constant'"),
+        ({"vector_lr": 0}, "vector_lr is 0"),
         ({"lr": float("inf")}, "lr is inf"),
         ({"weight_decay": -1e-9}, "weight_decay is -1e-09"),
         ({"clip": float("inf")}, "clip is inf"),
@@ -303,7 +323,7 @@ def test_a_slice_of_another_shape_is_named(problem):
 
 def test_every_compared_model_has_the_recipe_that_its_shipped_weights_were_trained_with():
     assert tuple(RECIPES) == NAMES
-    shipped = {name: entry["recipe"] for name, entry in read_manifest().items()}
+    shipped = {name: with_defaults(e["recipe"]) for name, e in read_manifest().items()}
     assert {name: dataclasses.asdict(recipe) for name, recipe in RECIPES.items()} == shipped
 
 

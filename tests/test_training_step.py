@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,9 +14,11 @@ from ippy.models.cnn import SimpleCNN
 from ippy.models.vit import ViTReconstructor
 from ippy.operators import Blurring
 from ippy.problems import InverseProblem
+from ippy.quality import CombinedLoss
 from ippy.train import Recipe, fit
 from ippy.train.muon import orthogonalise
 from ippy.train.pairs import TrainingPairs
+from ippy.weights import read_manifest
 
 CPU = torch.device("cpu")
 BLUR = Blurring(kernel_type="motion", kernel_size=5, motion_angle=20)
@@ -111,6 +114,28 @@ def test_training_does_what_a_plain_loop_does(name, options, rates):
     expected = theirs.state_dict()
     for key, weight in ours.state_dict().items():  # they moved by some thousandths
         torch.testing.assert_close(weight, expected[key], rtol=0, atol=5e-5)
+
+
+def test_a_loss_of_the_callers_own_takes_the_place_of_the_recipes(tmp_path):
+    slices, problem = random_slices(5, 32, 32), InverseProblem(BLUR, 0.05)
+    recipe = Recipe(steps=3, crop=16, lr=1e-2, loss="mse", warmup=1)
+    own = CombinedLoss({"L1": (0.5, nn.L1Loss()), "more": (0.5, nn.L1Loss())})  # L1, in two parts
+    ours, theirs = small("CNN"), small("CNN")
+    target = tmp_path / "own.pth"
+    history = fit(
+        ours, slices, problem, recipe, loss=own, device=CPU, save_to=target, progress=False
+    )
+    assert train_by_hand(theirs, 1, slices, problem, replace(recipe, loss="l1"), [1 / 3, 2 / 3, 1])[
+        0
+    ] == pytest.approx(history.loss, rel=1e-4)
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=5e-5)
+    named = read_manifest(tmp_path)["own"]["recipe"]["loss"]  # and not the recipe's
+    assert "CombinedLoss" in named and "'more': 0.5" in named and "L1Loss()" in named
+    with pytest.raises(
+        TypeError, match=r"loss is a str; expected a torch.nn.Module, e\.g\. SSIMLoss\(\)"
+    ):
+        fit(ours, slices, problem, recipe, loss="ssim", device=CPU, progress=False)
 
 
 def test_the_four_flips_are_equally_frequent_and_are_measured_as_they_are_seen():

@@ -46,7 +46,7 @@ def check_tensor(
         axes: Allowed numbers of axes.
         expected: The allowed shapes in words, e.g. ``"(B, C, H, W)"``.
         sizes: The lengths of axes, where they are fixed.
-        dtypes: Allowed types of its numbers: some of real ones, or of integers.
+        dtypes: Allowed types of its numbers: some of real ones, of integers, or truth values.
         empty: It may have no entries.
 
     Raises:
@@ -60,11 +60,13 @@ def check_tensor(
         raise TypeError(f"{name} is not a dense tensor ({x.layout}); use {name}.to_dense()")
     if x.dtype not in dtypes:
         real = f"floating-point numbers, e.g. {name}.float(), and bytes divided by 255"
-        wanted = real if torch.float32 in dtypes else f"integers, e.g. {name}.long()"
+        other = "truth values" if torch.bool in dtypes else f"integers, e.g. {name}.long()"
+        wanted = real if torch.float32 in dtypes else other
         raise TypeError(f"{name} holds {x.dtype}; expected {wanted}")
     shape = tuple(x.shape)
     if x.ndim not in axes or any(shape[axis] != size for axis, size in (sizes or {}).items()):
-        more = " A single slice (H, W) becomes a batch by x[None, None]." if x.ndim == 2 else ""
+        few = x.ndim == 2 and 2 not in axes
+        more = " A single slice (H, W) becomes a batch by x[None, None]." if few else ""
         raise ValueError(f"{name} has shape {shape}; expected {expected}.{more}")
     if x.numel() == 0 and not empty:
         raise ValueError(f"{name} has shape {shape}, which is empty; expected {expected}")

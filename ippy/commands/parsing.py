@@ -6,6 +6,8 @@ import argparse
 import sys
 
 from ippy.data import MayoDataset
+from ippy.problems import TASKS
+from ippy.problems.tasks import REFERENCE
 
 Subparsers = argparse._SubParsersAction  # what add_subparsers returns; it has no public name
 
@@ -16,6 +18,17 @@ def add_skip_bad(command: argparse.ArgumentParser) -> None:
         "--skip-bad",
         action="store_true",
         help="read every file once before, list those that can't be read, and go on without them",
+    )
+
+
+def add_task(command: argparse.ArgumentParser) -> None:
+    """Give a command the option ``--task``."""
+    command.add_argument(
+        "--task",
+        choices=tuple(TASKS),
+        default=REFERENCE,
+        help="what the slices went through: %(choices)s (default: %(default)s)",
+        metavar="NAME",
     )
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ippy.commands.parsing import Subparsers
 from ippy.data import prepare_mayo
-from ippy.studies import engine, load
+from ippy.studies import engine, load, summarise
+from ippy.studies.record import read_rows
 
 
 def add(commands: Subparsers) -> None:
@@ -17,7 +18,8 @@ def add(commands: Subparsers) -> None:
         "study",
         help="run the experiments behind the book, or list them",
         description="Run what the record of a study lacks, one process a run, each with one thread "
-        "on a CPU. It may be stopped at any time; the same command goes on from there. Without a "
+        "on a CPU. It may be stopped at any time; the same command goes on from there. At the end "
+        "the scores are shown, means over the seeds and how far the seeds are apart. Without a "
         "name: list the studies, with how many of their runs are done, stale and missing.",
         epilog="Example: python -m ippy study loss --jobs 2",
     )
@@ -59,6 +61,8 @@ def _study(args: argparse.Namespace) -> None:
         return
     options = {"only": args.only, "jobs": args.jobs, "real": args.real, "shard": args.shard}
     failed = engine.run(args.name, **options)
+    if args.shard is None and read_rows(args.name):
+        print(summarise(args.name, complete=False).to_string())
     if failed:
         raise ValueError(f"{len(failed)} runs failed, as said above: {'; '.join(failed)}")
 

@@ -9,11 +9,12 @@ from functools import partial
 from pathlib import Path
 
 from ippy.base.paths import data_dir
-from ippy.commands.parsing import Subparsers, add_skip_bad, report_skipped
+from ippy.commands.parsing import Subparsers, add_skip_bad, add_task, report_skipped
 from ippy.data import MayoDataset, prepare_mayo
 from ippy.models import LABELS, NAMES
-from ippy.train import RECIPES, Recipe
-from ippy.train.course import checkpoint_path, is_finished, train_model
+from ippy.problems.tasks import REFERENCE, make_task
+from ippy.train import Recipe
+from ippy.train.course import checkpoint_path, is_finished, recipe_for, train_model
 from ippy.train.distributed import accelerator, on_main
 from ippy.train.resume import stopped_after
 
@@ -23,15 +24,16 @@ def add(commands: Subparsers) -> None:
     command = commands.add_parser(
         "train",
         help="train models and write their checkpoints",
-        description="Train models for the reference task (motion blur of 9 pixels at 20 degrees, "
-        "1 %% noise) with the course's recipes, and write weights/NAME.pth and its record in "
-        "weights/manifest.json. A checkpoint is replaced only once its run is finished; Ctrl-C "
-        "saves the run's state. `torchrun --nproc_per_node N -m ippy train --batch-size N ...` "
-        "shares the work.",
+        description="Train models for a task, by default the motion blur of 9 pixels at 20 degrees "
+        "with 1 %% noise, with the course's recipes, and write weights/NAME.pth and its record in "
+        "weights/manifest.json; those of other tasks go to weights/TASK. A checkpoint is replaced "
+        "only once its run is finished; Ctrl-C saves the run's state. `torchrun --nproc_per_node N "
+        "-m ippy train --batch-size N ...` shares the work.",
         epilog="Example: python -m ippy train --resume CNN UNet",
     )
     command.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}")
     command.add_argument("--all", action="store_true", help="all seven, in that order")
+    add_task(command)
     command.add_argument(
         "--output", type=Path, default=None, metavar="FOLDER", help="write here, not to weights/"
     )
@@ -66,7 +68,12 @@ def _train(args: argparse.Namespace) -> None:
     if args.skip_bad:
         on_main(engine, _report_all_skipped)
     for name, recipe in recipes.items():
-        options = {"recipe": recipe, "folder": args.output, "skip_bad": args.skip_bad}
+        options = {
+            "task": args.task,
+            "recipe": recipe,
+            "folder": args.output,
+            "skip_bad": args.skip_bad,
+        }
         if args.resume and on_main(engine, partial(is_finished, name, **options)):
             engine.print(f"{LABELS[name]} is finished")
             continue
@@ -84,18 +91,21 @@ def _recipes(args: argparse.Namespace) -> dict[str, Recipe]:
     for name in names:
         if args.resume or args.restart:
             continue
-        step = stopped_after(checkpoint_path(name, args.output))
+        step = stopped_after(checkpoint_path(name, args.output, task=args.task))
         if step is not None:
             raise ValueError(
                 f"the training of {name} was stopped after step {step}, and its state is kept; "
                 "say --resume to go on from there, or --restart to begin anew without it"
             )
     changes = {} if args.batch_size is None else {"batch_size": args.batch_size}
-    return {name: replace(RECIPES[name], **changes) for name in names}
+    problem = make_task(args.task)
+    return {name: replace(recipe_for(name, problem), **changes) for name in names}
 
 
 def _how_to_resume(args: argparse.Namespace) -> str:
     words = ["--all"] if args.all else list(args.names)
+    if args.task != REFERENCE:
+        words += ["--task", args.task]
     if args.output is not None:
         words += ["--output", str(args.output)]
     if args.batch_size is not None:

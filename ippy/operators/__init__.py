@@ -1,6 +1,17 @@
 """Linear operators K of the forward model y = K x + e, each with its exact adjoint K.T."""
 
 from ippy.operators.blurring import Blurring
+from ippy.operators.fourier import FourierSampling, random_lines, regular_lines
+from ippy.operators.ghost import Ghost
 from ippy.operators.linear import LinearOperator
+from ippy.operators.tomography import ParallelBeam
 
-__all__ = ["Blurring", "LinearOperator"]
+__all__ = [
+    "Blurring",
+    "FourierSampling",
+    "Ghost",
+    "LinearOperator",
+    "ParallelBeam",
+    "random_lines",
+    "regular_lines",
+]

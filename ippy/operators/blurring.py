@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ippy.base.checks import LARGEST, check_choice, check_number, check_sides, check_window
 from ippy.base.images import check_tensor, check_values
-from ippy.operators.linear import LinearOperator
+from ippy.operators.linear import LinearOperator, accumulator
 
 # A tap (target, source, weight) adds weight * x[source] to output[target]: two windows on images,
 # one the other's shift.
@@ -45,6 +45,8 @@ class Blurring(LinearOperator):
         ValueError: The kernel is not square with an odd side, sums to 0 or is not finite; a number
             is out of range; or no kernel is described.
     """
+
+    crops = True
 
     def __init__(
         self,
@@ -167,7 +169,7 @@ def _transposed(taps: Taps) -> Taps:
 def _correlate(x: Tensor, taps: Taps) -> Tensor:
     """Correlate images (..., H, W) with a kernel, tap by tap."""
     if torch.compiler.is_compiling():  # the compiler finds the derivatives, and fuses the sums
-        total = torch.zeros_like(x, dtype=_accumulator(x.dtype))
+        total = torch.zeros_like(x, dtype=accumulator(x.dtype))
         return _add_shifted(total, x, taps).to(x.dtype)
     return _Correlation.apply(x, taps)
 
@@ -182,7 +184,7 @@ class _Correlation(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, taps: Taps) -> Tensor:
         images = x[None].flatten(end_dim=-3)  # (B, H, W)
-        total = torch.zeros_like(images, dtype=_accumulator(x.dtype))
+        total = torch.zeros_like(images, dtype=accumulator(x.dtype))
         for part, image in zip(total.split(IN_CACHE), images.split(IN_CACHE), strict=True):
             _add_shifted(part, image, taps)
         return total.to(x.dtype).view(x.shape)
@@ -210,8 +212,3 @@ def _add_shifted(total: Tensor, x: Tensor, taps: Taps) -> Tensor:
     for target, source, weight in taps:
         total[target].add_(x[source], alpha=weight)
     return total
-
-
-def _accumulator(dtype: torch.dtype) -> torch.dtype:
-    """Half precisions add up in float32: eight roundings to 8 bits would show."""
-    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype

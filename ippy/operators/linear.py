@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from ippy.base.images import COMPLEX, REAL, check_tensor, check_values
@@ -16,7 +18,20 @@ class LinearOperator(ABC):
 
     A subclass gives ``_forward`` and ``_adjoint``. They must satisfy <K x, y> = <x, K.T y> for all
     x and y, autograd through one must be the other, and the transforms of ``torch.func`` pass.
+
+    Attributes:
+        in_shape: Height and width of the images x; None if any will do.
+        out_shape: The last two axes of the measurements K x; None if they are those of x.
+        dtypes: Types of numbers that the operator takes.
+        crops: Whether a crop of a measurement is the measurement of the crop, but for its border.
+        direct_name: What ``direct`` gives, as tables call it.
     """
+
+    in_shape: tuple[int, int] | None = None
+    out_shape: tuple[int, int] | None = None
+    dtypes: Sequence[torch.dtype] = REAL + COMPLEX
+    crops: bool = False
+    direct_name: str = "Measurement"
 
     @abstractmethod
     def _forward(self, x: Tensor) -> Tensor: ...
@@ -28,11 +43,10 @@ class LinearOperator(ABC):
         """Apply the operator to images of shape (..., H, W).
 
         Raises:
-            ValueError: ``x`` has fewer than two axes, or holds NaN or infinity.
+            ValueError: ``x`` has fewer than two axes or another size than the operator takes, or
+                holds NaN or infinity.
         """
-        images = "images (..., H, W)"
-        check_tensor("x", x, axes=range(2, 9), expected=images, dtypes=REAL + COMPLEX, empty=True)
-        check_values("x", x, most=LARGEST_LINEAR)
+        self._check_input("x", x)
         return self._forward(x)
 
     def __matmul__(self, x: Tensor) -> Tensor:
@@ -43,10 +57,39 @@ class LinearOperator(ABC):
         """The adjoint operator."""
         return _Adjoint(self)
 
+    def direct(self, y: Tensor) -> Tensor:
+        """Return the image that measurements give without further knowledge, (..., H, W).
+
+        It is y itself where a measurement is an image, else K.T y.
+
+        Raises:
+            ValueError: ``y`` is no measurement of this operator, or holds NaN or infinity.
+        """
+        self.T._check_input("y", y)
+        return y if self.out_shape == self.in_shape else self._adjoint(y)
+
+    def _check_input(self, name: str, x: Tensor) -> None:
+        images, sizes = "images (..., H, W)", {}
+        if self.in_shape is not None:
+            rows, columns = self.in_shape
+            images, sizes = f"(..., {rows}, {columns})", {-2: rows, -1: columns}
+        check_tensor(
+            name,
+            x,
+            axes=range(2, 9),
+            expected=images,
+            sizes=sizes,
+            dtypes=self.dtypes,
+            empty=True,
+        )
+        check_values(name, x, most=LARGEST_LINEAR)
+
 
 class _Adjoint(LinearOperator):
     def __init__(self, operator: LinearOperator) -> None:
         self._operator = operator
+        self.in_shape, self.out_shape = operator.out_shape, operator.in_shape
+        self.dtypes = operator.dtypes
 
     def _forward(self, x: Tensor) -> Tensor:
         return self._operator._adjoint(x)
@@ -57,3 +100,8 @@ class _Adjoint(LinearOperator):
     @property
     def T(self) -> LinearOperator:
         return self._operator
+
+
+def accumulator(dtype: torch.dtype) -> torch.dtype:
+    """Half precisions add up in float32: roundings to 8 bits would show."""
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype

@@ -1,8 +1,8 @@
 """Reconstruction without learning, to see what learning buys: Tikhonov and total variation.
 
-Both know the blur, and both continue the image periodically beyond its border, where a correlation
-is a product of Fourier coefficients. They are modules, so that they can stand beside the networks
-in :func:`ippy.quality.evaluate`.
+Both know the operator. Of a blur they continue the image periodically beyond its border, where a
+correlation is a product of Fourier coefficients; of others they need K and K.T alone. They are
+modules, so that they can stand beside the networks in :func:`ippy.quality.evaluate`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from ippy.base.checks import LARGEST, check_counts, check_number, check_type
-from ippy.base.images import check_batch, check_match
-from ippy.operators import Blurring
+from ippy.base.images import check_batch, check_match, check_tensor
+from ippy.operators import Blurring, FourierSampling, Ghost, LinearOperator, ParallelBeam
+from ippy.operators.linear import accumulator
+from ippy.problems.normal import AnyOperator, NormalEquations, PeriodicBlur
 
-# Of a few values, those with the highest mean PSNR over one slice of each generated body of the
-# training set at 1 % noise; the chapter on model comparison shows the search.
-TIKHONOV_WEIGHT = 5e-3
-TV_WEIGHT = 5e-4
+# Of a few values, those with the highest mean PSNR over slices of the training set at 1 % noise, in
+# the settings of the course's tasks: for the blur one slice of each generated body, as the chapter
+# on model comparison shows, for the others one of every third.
+TIKHONOV_WEIGHTS = {Blurring: 5e-3, ParallelBeam: 30.0, FourierSampling: 5e-4, Ghost: 2e-4}
+TV_WEIGHTS = {Blurring: 5e-4, ParallelBeam: 2.0, FourierSampling: 1e-3, Ghost: 5e-4}
 TOLERANCE = 5e-4  # of the objective, for the estimated gap
 RELAXATION = 1.7  # from 1 to below 2; about 1.7 converges fastest (Boyd et al., 2011)
 LOOK_EVERY = 5  # iterations between two looks at the gap
@@ -27,34 +30,80 @@ ADAPT_UNTIL = 100  # iterations; with a penalty that stays, convergence is certa
 SMALLEST_WEIGHT = 1e-9  # below it a division by a vanished Fourier coefficient leaves float32
 
 
-class Tikhonov(nn.Module):
-    r"""The minimiser of ||K x - y||^2 + weight ||x||^2, in one division per Fourier coefficient.
+class Classical(nn.Module):
+    """A method that knows the operator K, and how strongly it regularises.
+
+    Attributes:
+        operator: K.
+        weight: Strength of the regularisation.
+        kernel: That of a blur, else an empty tensor. It is a buffer, so that the method is moved
+            and converted as other modules are.
+        knows_operator: Says to :func:`ippy.quality.evaluate` that the method takes measurements.
+    """
+
+    knows_operator = True
+
+    def __init__(
+        self, operator: LinearOperator, weight: float | None, defaults: dict[type, float]
+    ) -> None:
+        super().__init__()
+        example = "Blurring(kernel_type='motion', kernel_size=9)"
+        check_type("operator", operator, LinearOperator, example)
+        self.operator = operator
+        if weight is None:
+            check_type("operator, where no weight is given,", operator, tuple(defaults), example)
+            weight = next(defaults[cls] for cls in type(operator).__mro__ if cls in defaults)
+        self.weight = _checked("weight", weight)
+        blur = isinstance(operator, Blurring)
+        self.register_buffer("kernel", operator.kernel if blur else torch.empty(0))
+
+    def _equations(self, y: Tensor) -> NormalEquations:
+        """Return how to solve with K for images of the size that these measurements are of."""
+        if isinstance(self.operator, Blurring):
+            return PeriodicBlur(self.kernel, y.shape[-2:])
+        return AnyOperator(self.operator, self.operator.in_shape or y.shape[-2:], like=y)
+
+    def _checked_measurements(self, y: Tensor) -> Tensor:
+        """Check measurements, and return them in a type to compute with."""
+        if isinstance(self.operator, Blurring):
+            check_batch("y", y, 1, min_size=self.kernel.shape[0])
+            check_match("y", y, self.kernel)
+            return y.to(self.kernel.dtype)  # under autocast it may be half precision
+        self.operator.direct(y)
+        check_tensor("y", y, axes=(4,), expected="(B, 1, ., .)", sizes={1: 1})
+        return y.to(accumulator(y.dtype))
+
+
+class Tikhonov(Classical):
+    r"""The minimiser of ||K x - y||^2 + weight ||x||^2.
 
     Tikhonov and Arsenin, Solutions of ill-posed problems, Winston 1977. For white signal and noise
-    it is the Wiener filter, with weight the ratio of their powers.
+    it is the Wiener filter, with weight the ratio of their powers. Of a blur it is one division per
+    Fourier coefficient; of other operators it is found by conjugate gradients, to 0.001 % of the
+    equation's right side, and has no gradient with respect to y.
 
     Args:
-        operator: The blur K.
-        weight: Strength of the regularisation, 1e-9 to 1e9.
+        operator: The operator K.
+        weight: Strength of the regularisation, 1e-9 to 1e9; if None, what is best in the course's
+            task with such an operator.
 
     Raises:
         ValueError: ``weight`` is out of range.
     """
 
-    def __init__(self, operator: Blurring, weight: float = TIKHONOV_WEIGHT) -> None:
-        super().__init__()
-        self.weight = _checked("weight", weight)
-        self.register_buffer("kernel", _kernel(operator))
+    def __init__(self, operator: LinearOperator, weight: float | None = None) -> None:
+        super().__init__(operator, weight, TIKHONOV_WEIGHTS)
 
     def forward(self, y: Tensor) -> Tensor:
-        """Restore measurements (B, 1, H, W), no smaller than the kernel."""
-        _check_measurements(y, self.kernel)
-        y = y.to(self.kernel.dtype)  # under autocast it may be half precision
-        h = transfer(self.kernel, y.shape[-2:])
-        return torch.fft.ifft2(h.conj() * torch.fft.fft2(y) / (h.abs() ** 2 + self.weight)).real
+        """Restore measurements (B, 1, ., .), of a blur no smaller than the kernel."""
+        y = self._checked_measurements(y)
+        exact = isinstance(self.operator, Blurring)
+        with torch.set_grad_enabled(exact and torch.is_grad_enabled()):
+            K = self._equations(y)
+            return K.solve(K.data(y), self.weight, 0.0, self.operator.direct(y))
 
 
-class TotalVariation(nn.Module):
+class TotalVariation(Classical):
     r"""The minimiser of ||K x - y||^2 / 2 + weight TV(x): images that are flat between edges.
 
     TV is the isotropic total variation: the sum over the pixels of sqrt(down^2 + right^2), where
@@ -64,15 +113,17 @@ class TotalVariation(nn.Module):
 
     It is found by the alternating direction method of multipliers, which knows the differences D x
     as unknowns of their own (split Bregman; Goldstein and Osher, SIAM J. Imaging Sciences 2009): in
-    turn a division per Fourier coefficient and a shrinkage per pixel, both exact. An image is
+    turn a linear system and a shrinkage per pixel. The system is a division per Fourier
+    coefficient for a blur; for other operators it is solved by conjugate gradients. An image is
     finished once its objective is within 0.1 % of the minimum, as the duality gap estimates it.
     The result has no gradient with respect to y.
 
     Args:
-        operator: The blur K.
-        weight: Strength of the regularisation, 1e-9 to 1e9.
-        steps: Largest number of iterations, 1 to 4096. At the default weight about 50 are needed,
-            at a weight of 0.1 about 250.
+        operator: The operator K.
+        weight: Strength of the regularisation, 1e-9 to 1e9; if None, what is best in the course's
+            task with such an operator.
+        steps: Largest number of iterations, 1 to 4096. At the default weight of a blur about 50 are
+            needed, at a weight of 0.1 about 250.
         penalty: Weight of ||d - D x||^2 at first, 1e-9 to 1e9, adapted to each image on the way; 30
             times ``weight`` if None. It sets the speed, not the limit.
 
@@ -82,63 +133,61 @@ class TotalVariation(nn.Module):
 
     def __init__(
         self,
-        operator: Blurring,
-        weight: float = TV_WEIGHT,
+        operator: LinearOperator,
+        weight: float | None = None,
         *,
         steps: int = 1000,
         penalty: float | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(operator, weight, TV_WEIGHTS)
         check_counts(steps=steps)
         self.steps = steps
-        self.weight = _checked("weight", weight)
         self.penalty = 30 * self.weight if penalty is None else _checked("penalty", penalty)
-        self.register_buffer("kernel", _kernel(operator))
 
     def forward(self, y: Tensor) -> Tensor:
-        """Restore measurements (B, 1, H, W), no smaller than the kernel; it has no gradient."""
-        _check_measurements(y, self.kernel)
+        """Restore measurements (B, 1, ., .), of a blur no smaller than the kernel; no gradient."""
+        y = self._checked_measurements(y)
         with torch.no_grad():
-            return self._minimise(y.to(self.kernel.dtype))
+            return self._minimise(y, self._equations(y))
 
     def objective(self, x_hat: Tensor, y: Tensor) -> Tensor:
         """Return ||K x_hat - y||^2 / 2 + weight TV(x_hat) of each image, (B,).
 
         Args:
             x_hat: Images (B, 1, H, W).
-            y: Measurements, of the same shape.
+            y: Measurements (B, 1, ., .), as many.
 
         Raises:
             ValueError: The shapes differ or are others, or the images hold NaN or infinity.
         """
-        _check_measurements(y, self.kernel)
+        y = self._checked_measurements(y)
         check_batch("x_hat", x_hat, 1)
-        if x_hat.shape != y.shape:
+        size = self.operator.in_shape or y.shape[-2:]
+        if x_hat.shape != (len(y), 1, *size):
             raise ValueError(
-                f"x_hat has shape {tuple(x_hat.shape)} and y has {tuple(y.shape)}; expected the "
-                "same (B, 1, H, W) for both"
+                f"x_hat has shape {tuple(x_hat.shape)} and y has {tuple(y.shape)}; expected "
+                f"{(len(y), 1, *size)} for x_hat"
             )
-        h = _half_transfer(self.kernel, y.shape[-2:])
-        residual = torch.fft.irfft2(h * torch.fft.rfft2(x_hat), s=y.shape[-2:]) - y
-        variation = _lengths(_differences(x_hat) * _inside(y))
-        return (residual.square() / 2 + self.weight * variation).sum(dim=(1, 2, 3))
+        return self._objective(x_hat, y, self._equations(y))
 
-    def _minimise(self, y: Tensor) -> Tensor:
-        """Minimise the objective for each of y, (B, 1, H, W).
+    def _objective(self, x_hat: Tensor, y: Tensor, K: NormalEquations) -> Tensor:
+        misfit = (K.forward(x_hat) - y).square().sum(dim=(1, 2, 3)) / 2
+        variation = _lengths(_differences(x_hat) * _inside(x_hat)).sum(dim=(1, 2, 3))
+        return misfit + self.weight * variation
+
+    def _minimise(self, y: Tensor, K: NormalEquations) -> Tensor:
+        """Minimise the objective for each of y, (B, 1, ., .).
 
         With the multipliers p of d = D x, in units of the penalty: u = p / penalty.
         """
-        H, W = y.shape[-2:]
-        h = _half_transfer(self.kernel, (H, W))
-        data, power = h.conj() * torch.fft.rfft2(y), h.abs().square()
-        inside, laplacian = _inside(y), _laplacian(y)
-        penalty = y.new_full((len(y), 1, 1, 1), self.penalty)
-        d, u = _differences(y), y.new_zeros(len(y), 2, H, W)
-        x_hat, finished = y, torch.zeros_like(penalty, dtype=torch.bool)
+        data = K.data(y)
+        x = x_hat = self.operator.direct(y)  # (B, 1, H, W)
+        inside, laplacian = _inside(x), _laplacian(x)
+        penalty = x.new_full((len(x), 1, 1, 1), self.penalty)
+        d, u = _differences(x), torch.zeros_like(x).repeat(1, 2, 1, 1)
+        finished = torch.zeros_like(penalty, dtype=torch.bool)
         for step in range(1, self.steps + 1):
-            right = data + penalty * torch.fft.rfft2(_differences_adjoint(d - u))
-            system = (power + penalty * laplacian).clamp(min=torch.finfo(y.dtype).tiny)
-            x = torch.fft.irfft2(right / system, s=(H, W))
+            x = K.solve(data, penalty * laplacian, penalty * _differences_adjoint(d - u), x)
             Dx, d_before, u_before = _differences(x), d, u
             v = RELAXATION * Dx + (1 - RELAXATION) * d + u
             kept = v * inside  # differences that would leave the image cost nothing: d = v there
@@ -147,7 +196,7 @@ class TotalVariation(nn.Module):
             if step % LOOK_EVERY == 0 or step == self.steps:
                 x_hat = torch.where(finished, x_hat, x)
                 p, pull = penalty * u, penalty * (Dx - d_before + u_before)
-                finished = finished | self._close(x, y, Dx, p, pull)
+                finished = finished | self._close(self._objective(x, y, K), x, Dx, p, pull)
                 if finished.all():
                     break
                 if step <= ADAPT_UNTIL:
@@ -155,14 +204,14 @@ class TotalVariation(nn.Module):
                     penalty, u = penalty * factor, u / factor
         return x_hat
 
-    def _close(self, x: Tensor, y: Tensor, Dx: Tensor, p: Tensor, pull: Tensor) -> Tensor:
-        """Say which objectives are within 0.1 % of their minimum, (B, 1, 1, 1).
+    def _close(self, objective: Tensor, x: Tensor, Dx: Tensor, p: Tensor, pull: Tensor) -> Tensor:
+        """Say which objectives, (B,), are within 0.1 % of their minimum, (B, 1, 1, 1).
 
         x minimises ||K x - y||^2 / 2 + <pull, D x>, and |p| <= weight. So the objective is above
         its minimum, at x*, by no more than weight TV(x) - <p, D x> + <p - pull, D (x - x*)>. In the
         last term, which vanishes with p - pull, D x stands for the unknown.
         """
-        objective = self.objective(x, y).view(-1, 1, 1, 1)
+        objective = objective.view(-1, 1, 1, 1)
         variation = _sum(_lengths(Dx * _inside(x)))
         gap = self.weight * variation - _sum(p * Dx) + _sum((p - pull) * Dx).abs()
         rounding = torch.finfo(x.dtype).eps * self.weight * _sum(x.abs())
@@ -217,37 +266,5 @@ def _balance(primal: Tensor, Dx: Tensor, dual: Tensor, p: Tensor) -> Tensor:
     return torch.where((factor > 1.5) | (factor < 0.67), factor, 1.0)  # 1 also for 0 / 0, NaN
 
 
-def transfer(kernel: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Return what a correlation with ``kernel`` does to each Fourier coefficient.
-
-    Args:
-        kernel: Odd square kernel (k, k), its centre the origin.
-        shape: Height and width of the images.
-
-    Returns:
-        Complex factors (H, W).
-    """
-    k = kernel.shape[0]
-    embedded = kernel.new_zeros(shape)
-    embedded[:k, :k] = kernel
-    centred = embedded.roll((-(k // 2), -(k // 2)), dims=(0, 1))
-    return torch.fft.fft2(centred).conj()  # conj: correlation, not convolution
-
-
-def _half_transfer(kernel: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Return the factors of a real transform, (H, W // 2 + 1); the others are their conjugates."""
-    return transfer(kernel, shape)[:, : shape[1] // 2 + 1]
-
-
 def _checked(name: str, weight: float) -> float:
     return check_number(name, weight, least=SMALLEST_WEIGHT, most=LARGEST)
-
-
-def _kernel(operator: Blurring) -> Tensor:
-    check_type("operator", operator, Blurring, "Blurring(kernel_type='motion', kernel_size=9)")
-    return operator.kernel
-
-
-def _check_measurements(y: Tensor, kernel: Tensor) -> None:
-    check_batch("y", y, 1, min_size=kernel.shape[0])
-    check_match("y", y, kernel)

@@ -17,10 +17,8 @@ from ippy.base.device import get_device, usable
 from ippy.base.images import check_slice
 from ippy.problems import InverseProblem
 from ippy.quality import metrics as measures
-from ippy.quality.inference import in_evaluation_mode, run
+from ippy.quality.inference import in_evaluation_mode, knows_operator, run
 from ippy.quality.metrics import METRICS
-
-MEASUREMENT = "Measurement"  # the row of the blurred, noisy image itself
 
 
 def measure_one_by_one(
@@ -36,7 +34,7 @@ def measure_one_by_one(
         seed: Seed of the generator.
 
     Returns:
-        Measurements (N, 1, H, W) in float32, on the CPU.
+        Measurements (N, 1, ., .) in the operator's shape, in float32, on the CPU.
 
     Raises:
         ValueError: There is no image, they differ in size, or one has another shape or holds NaN.
@@ -64,8 +62,9 @@ def evaluate(
 
     Images are measured in float32, in order, with noise from one CPU generator, restored one by
     one, without autocast, and clamped to [0, 1] before they are scored. Only one image is held at a
-    time, so a data set may be larger than the memory. Models come back as they were: in the same
-    modes and on the same devices.
+    time, so a data set may be larger than the memory. Models get the image that ``problem.start``
+    makes of a measurement; those with an attribute ``knows_operator``, as the classical methods,
+    get the measurement. They come back as they were: in the same modes and on the same devices.
 
     Args:
         models: Models by name; each runs in its own floating-point type, in evaluation mode.
@@ -80,20 +79,23 @@ def evaluate(
 
     Returns:
         A tidy table with columns ``model``, ``image`` (its number) and one per metric. The rows of
-        "Measurement", the blurred image itself, come first, then the models in their order.
+        the image that the models get come first, under "Measurement" where it is one, else what it
+        is, such as "FBP"; then the models in their order.
 
     Raises:
         TypeError: An argument is of the wrong type, or a model returns no tensor.
         ValueError: A metric or the device is unknown, there is no image, one has another shape or
             holds NaN, or a model can't take one or returns NaN.
     """
-    _check_models(models)
+    check_type("problem", problem, InverseProblem, "motion_deblurring()")
+    start = problem.operator.direct_name
+    _check_models(models, start)
     metrics = _checked_metrics(metrics)
     progress = check_choice("progress", progress, (False, True))
     numbers = _numbers(images, first)
     device = usable(device) if device is not None else get_device()
 
-    restorers = {MEASUREMENT: nn.Identity(), **models}
+    restorers = {start: nn.Identity(), **models}
     rows = {name: [] for name in restorers}
     with ExitStack() as stack:
         stack.enter_context(torch.autocast(device.type, enabled=False))
@@ -102,10 +104,11 @@ def evaluate(
         total = len(restorers) * len(numbers)
         bar = stack.enter_context(tqdm(total=total, disable=not progress, unit="image"))
         for number, (x, y) in enumerate(_measured(images, numbers, problem, seed)):
-            x, y = x.to(device), y.to(device)
+            x, y, first_guess = x.to(device), y.to(device), problem.start(y).to(device)
             for name, model in restorers.items():
                 with _named(f"models[{name!r}] on images[{number}]"):
-                    x_hat = run("it", model, y).clamp(0, 1)
+                    given = y if knows_operator(model) else first_guess
+                    x_hat = run("it", model, given, size=x.shape[2:]).clamp(0, 1)
                     scores = {m: getattr(measures, m)(x_hat, x).item() for m in metrics}
                 rows[name].append({"model": name, "image": number, **scores})
                 bar.update()
@@ -156,7 +159,7 @@ def _numbers(images: Tensor | Dataset[Tensor], first: int | None = None) -> rang
 def _measured(
     images: Tensor | Dataset[Tensor], numbers: range, problem: InverseProblem, seed: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield each image and its measurement, (1, 1, H, W), with noise from one generator."""
+    """Yield each image, (1, 1, H, W), and its measurement, with noise from one generator."""
     check_type("problem", problem, InverseProblem, "motion_deblurring()")
     generator = torch.Generator().manual_seed(check_integer("seed", seed))
     for number in numbers:
@@ -174,9 +177,9 @@ def _checked_metrics(metrics: Sequence[str]) -> list[str]:
     return [check_choice(f"metrics[{k}]", m, tuple(METRICS)) for k, m in enumerate(metrics)]
 
 
-def _check_models(models: Mapping[str, nn.Module]) -> None:
+def _check_models(models: Mapping[str, nn.Module], start: str) -> None:
     check_type("models", models, Mapping, "{'UNet': load_checkpoint('UNet')}")
     for name, model in models.items():
         check_type(f"models[{name!r}]", model, nn.Module, "load_checkpoint('UNet')")
-    if MEASUREMENT in models:
-        raise ValueError(f"models has the name {MEASUREMENT!r}, which is that of the first rows")
+    if start in models:
+        raise ValueError(f"models has the name {start!r}, which is that of the first rows")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ippy.base.images import check_tensor, check_values
+from ippy.models.base import unwrap
 
 
 @contextmanager
@@ -46,13 +47,23 @@ def in_evaluation_mode(model: nn.Module, device: torch.device | None = None) -> 
                 parameter.data, parameter.grad = values, gradient
 
 
-def run(name: str, model: nn.Module, y: Tensor) -> Tensor:
+def knows_operator(model: nn.Module) -> bool:
+    """Say whether a model takes measurements as they are, as the classical methods do.
+
+    Others take the image that a problem makes of them first. Such a module says so by an attribute
+    ``knows_operator``.
+    """
+    return getattr(unwrap(model), "knows_operator", False)
+
+
+def run(name: str, model: nn.Module, y: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
     """Call a model on measurements of which it may do as it likes, and check what it returns.
 
     Args:
         name: What the caller calls the model, for the message.
         model: A module, in evaluation mode.
-        y: Measurements (B, C, H, W), of floating-point numbers of any type.
+        y: Measurements (B, C, ., .), of floating-point numbers of any type.
+        size: Height and width of the images; those of ``y`` if None.
 
     Returns:
         The restored images (B, C', H, W), in the type of ``y``.
@@ -70,11 +81,11 @@ def run(name: str, model: nn.Module, y: Tensor) -> Tensor:
         )
     check_tensor(f"what {name} returns", x_hat, axes=(4,), expected="(B, C, H, W)")
     check_values(f"what {name} returns", x_hat, wait=True)
-    if len(x_hat) != len(y) or x_hat.shape[2:] != y.shape[2:]:
-        raise ValueError(
-            f"{name} maps {tuple(y.shape)} to {tuple(x_hat.shape)}; expected one that keeps batch, "
-            "height and width"
-        )
+    if len(x_hat) != len(y) or x_hat.shape[2:] != (size or y.shape[2:]):
+        wanted = "one that keeps batch, height and width"
+        if size is not None and size != y.shape[2:]:
+            wanted = f"images of {size[0]}x{size[1]} pixels, as many as measurements"
+        raise ValueError(f"{name} maps {tuple(y.shape)} to {tuple(x_hat.shape)}; expected {wanted}")
     return x_hat.to(y.dtype)
 
 

@@ -56,6 +56,10 @@ class SSIMLoss(nn.Module):
         self.sigma = sigma
         self.epsilon = 1e-8 if sigma is None else 0.0  # as published; see above
 
+    def extra_repr(self) -> str:
+        """Return the settings, for ``repr``."""
+        return f"window_size={self.window_size}, sigma={self.sigma}"
+
     def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
         """Return a number from 0 to 2, least for equal images, for (B, C, H, W) in [0, 1]."""
         return 1 - self.ssim_map(x_hat, x).mean()
@@ -104,6 +108,10 @@ class FourierLoss(nn.Module):
         self.high_pass = check_number("high_pass", high_pass, least=0, most=0.5)
         if self.high_pass == 0.5:
             raise ValueError("high_pass is 0.5, the largest frequency there is; expected less")
+
+    def extra_repr(self) -> str:
+        """Return the settings, for ``repr``."""
+        return f"p={self.p}, high_pass={self.high_pass}"
 
     def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
         """Return a number, 0 for equal images, for images (B, C, H, W).
@@ -168,6 +176,10 @@ class PerceptualLoss(nn.Module):
             self.register_buffer(name, values)
         self.features = alexnet_features().to(values.device)
 
+    def extra_repr(self) -> str:
+        """Return the settings, for ``repr``."""
+        return f"weights={self.weights}, p={self.p}"
+
     def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
         """Return a number, 0 for equal images, for images (B, 1 or 3, H, W) in [0, 1]."""
         check_pair(x_hat, x, min_size=MIN_SIZE, data_range=1)
@@ -212,6 +224,10 @@ class CombinedLoss(nn.Module):
             self.weights[name] = entry[0] if isinstance(entry[0], Tensor) else weight
             check_type(f"losses[{name!r}][1]", entry[1], nn.Module, "nn.MSELoss()")
         self.losses = nn.ModuleList(loss for _, loss in losses.values())
+
+    def extra_repr(self) -> str:
+        """Return the weights, for ``repr``."""
+        return f"weights={self.weights}"
 
     def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
         """Return the weighted sum, for images (B, C, H, W)."""

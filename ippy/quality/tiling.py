@@ -12,7 +12,8 @@ from ippy.base.checks import check_integer, check_type
 from ippy.base.images import check_tensor, check_values
 from ippy.models.base import unwrap
 from ippy.models.patches import pad_to_multiple
-from ippy.quality.inference import in_evaluation_mode, run
+from ippy.problems import InverseProblem
+from ippy.quality.inference import in_evaluation_mode, knows_operator, run
 
 GRID = 8  # pixels: three poolings halve an image exactly where 8 divides its sides
 SMALLEST_TILE = 64
@@ -21,7 +22,14 @@ Span = tuple[int, int, Tensor]  # of a tile on one axis: first pixel, end, weigh
 
 
 @torch.no_grad()
-def restore(model: nn.Module, y: Tensor, *, tile: int | None = None, overlap: int = 32) -> Tensor:
+def restore(
+    model: nn.Module,
+    y: Tensor,
+    *,
+    problem: InverseProblem | None = None,
+    tile: int | None = None,
+    overlap: int = 32,
+) -> Tensor:
     """Restore measurements of any size, whole or tile by tile.
 
     The image is continued by reflection until 8 (and a ViT's patch) divides its sides, because a
@@ -33,7 +41,9 @@ def restore(model: nn.Module, y: Tensor, *, tile: int | None = None, overlap: in
     Args:
         model: Maps (B, C, H, W) to (B, C', H, W). It runs where it is, in its own floating-point
             type and in evaluation mode, and is given back in the mode that it was in.
-        y: Measurements (B, C, H, W), on any device.
+        y: Measurements (B, C, H, W), on any device; with ``problem`` those that it makes.
+        problem: What was measured, where a measurement is no image: the model gets the images that
+            ``problem.start`` makes of it, or, if it knows the operator, ``y`` as it is, whole.
         tile: Side of the tiles in pixels, 64 or more, a multiple of 8; None for whole images.
         overlap: Pixels that neighbouring tiles share, a multiple of 8, at most half a tile.
 
@@ -49,6 +59,13 @@ def restore(model: nn.Module, y: Tensor, *, tile: int | None = None, overlap: in
     check_type("model", model, nn.Module, "build('UNet')")
     check_tensor("y", y, axes=(4,), expected="(B, C, H, W)")
     check_values("y", y, wait=True)
+    if problem is not None:
+        check_type("problem", problem, InverseProblem, "sparse_view_ct()")
+        start = problem.start(y)
+        if knows_operator(model):
+            with in_evaluation_mode(model):
+                return run("model", model, y, size=start.shape[2:])
+        y = start
     grid = math.lcm(GRID, getattr(unwrap(model), "patch_size", 1))
     overlap = check_integer("overlap", overlap)
     if tile is not None:

@@ -6,7 +6,8 @@ as a tidy table to whoever quotes them.
 """
 
 from ippy.studies.definition import Job, Study, grid, load, names
-from ippy.studies.protocol import bodies
+from ippy.studies.protocol import Generated, bodies
 from ippy.studies.record import read
+from ippy.studies.summary import summarise
 
-__all__ = ["Job", "Study", "bodies", "grid", "load", "names", "read"]
+__all__ = ["Generated", "Job", "Study", "bodies", "grid", "load", "names", "read", "summarise"]

@@ -9,7 +9,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ippy.base.checks import check_choice, check_type
 from ippy.base.paths import course_root
 from ippy.problems import InverseProblem, motion_deblurring
 from ippy.train import Recipe
+from ippy.train.recipe import with_defaults
 
 Factors = dict[str, Any]
 """What distinguishes a run from the others of its study: name -> a JSON value."""
@@ -37,12 +38,22 @@ class Job:
         recipe: How it is trained.
         problem: What it learns to undo.
         slices: Chooses the training slices from all of the course's; all of them if None.
+        loss: Returns the loss, where it is none of those that a recipe knows.
+        measure: What to measure of the trained model beside its scores: name -> number.
     """
 
     model: Callable[[], nn.Module]
     recipe: Recipe
     problem: InverseProblem = field(default_factory=motion_deblurring)
     slices: Callable[[Dataset[Tensor]], Dataset[Tensor]] | None = None
+    loss: Callable[[], nn.Module] | None = None
+    measure: Callable[[nn.Module], Mapping[str, float]] | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The recipe's fields; without its loss where that is not used."""
+        own = self.loss is not None
+        return {k: v for k, v in asdict(self.recipe).items() if not (own and k == "loss")}
 
 
 @dataclass(frozen=True)
@@ -125,7 +136,9 @@ def digest(name: str, job: Job, factors: Factors) -> str:
     """
     operator = job.problem.operator
     tensors = [v.tolist() for v in vars(operator).values() if isinstance(v, Tensor)]
-    problem = [type(operator).__qualname__, tensors, job.problem.noise_level]
+    numbers = {k: v for k, v in vars(operator).items() if isinstance(v, int | float)}
+    settings = [numbers] if numbers else []  # a blur has none, and keeps its digest
+    problem = [type(operator).__qualname__, tensors, *settings, job.problem.noise_level]
     content = json.dumps([factors, problem, list(_statements(definition_path(name)))])
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -135,8 +148,9 @@ def is_stale(row: Mapping[str, Any], name: str, job: Job) -> bool:
 
     A field that recipes did not have then counts as its default.
     """
-    recipe = {f.name: row["recipe"].get(f.name, f.default) for f in fields(Recipe)}
-    return recipe != asdict(job.recipe) or row["digest"] != digest(name, job, row["factors"])
+    recorded, wanted = with_defaults(row["recipe"]), job.settings
+    same_recipe = {name: recorded[name] for name in wanted} == wanted
+    return not same_recipe or row["digest"] != digest(name, job, row["factors"])
 
 
 def _statements(path: Path) -> Iterator[str]:

@@ -7,7 +7,6 @@ import hashlib
 import platform
 import sys
 import time
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -62,10 +61,10 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
         row = {
             "factors": factors,
             "digest": digest(name, job, factors),
-            "recipe": asdict(job.recipe),
+            "recipe": job.settings,
             **cost,
             "train_slices": len(slices),
-            "data": read_generated(data_dir()).get("sha256", "not generated"),
+            "data": checksum(slices),
             "seconds": history.seconds,
             "cpu_seconds": round(history.seconds * busy, 1),
             "ran_on": history.device,
@@ -76,6 +75,8 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
             "validation": scores(model, validation_slices(), job.problem),
             "test": scores(model, MayoDataset(data_dir() / "test"), job.problem),
         }
+        if job.measure is not None:
+            row["measured"] = dict(job.measure(model))
         if real is not None:
             images = MayoDataset(real)
             patients = sorted({path.parent.name for path in images.paths})
@@ -91,11 +92,17 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
         slices,
         job.problem,
         job.recipe,
+        loss=None if job.loss is None else job.loss(),
         save_to=record.parent / "runs" / name / f"{key}.pth",
         resume=True,
         record=enter,
         progress=False,
     )
+
+
+def checksum(slices: Dataset[Tensor]) -> str:
+    """Return the checksum of slices that know theirs, or else of the course's generated ones."""
+    return getattr(slices, "sha256", read_generated(data_dir()).get("sha256", "not generated"))
 
 
 def operations(model: nn.Module) -> dict[str, float]:

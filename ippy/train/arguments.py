@@ -14,7 +14,7 @@ from ippy.base.images import check_batch, check_values
 from ippy.models.base import unwrap
 from ippy.problems import InverseProblem
 from ippy.train.distributed import on_main
-from ippy.train.pairs import check_dataset
+from ippy.train.pairs import check_dataset, check_task
 from ippy.train.recipe import Recipe
 from ippy.train.resume import check_target
 
@@ -28,6 +28,7 @@ def check_arguments(
     dataset: Any,
     problem: InverseProblem,
     recipe: Recipe,
+    loss: nn.Module | None,
     validation: Tensor | None,
     save_to: str | Path | None,
     resume: bool,
@@ -45,10 +46,14 @@ def check_arguments(
         check_type("problem", problem, InverseProblem, "motion_deblurring()")
         check_type("recipe", recipe, Recipe, "Recipe(steps=300)")
         check_dataset(dataset, recipe.crop, getattr(unwrap(model), "patch_size", 1))
+        check_task(problem, tuple(dataset[0].shape), recipe.crop)
         _check_share(recipe.batch_size, engine.num_processes)
         if validation is not None:
             check_batch("validation", validation, 1, min_size=8)
             check_values("validation", validation, span=2, wait=True)
+            check_task(problem, tuple(validation.shape[1:]), None)
+        if loss is not None:
+            check_type("loss", loss, nn.Module, "SSIMLoss()")
         if record is not None:
             check_type("record", record, Callable, "lambda history: {'note': 'second try'}")
         if save_to is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +11,28 @@ import torch
 from torch import nn
 
 from ippy.base.checks import check_choice, check_type
-from ippy.base.paths import as_path, data_dir, weights_dir
+from ippy.base.paths import as_path, data_dir
 from ippy.data import MayoDataset, validation_slices
 from ippy.data.generation import read_generated
 from ippy.models import build, spec
-from ippy.problems import motion_deblurring
+from ippy.problems import InverseProblem
+from ippy.problems.tasks import REFERENCE, make_task
 from ippy.quality import evaluate, summarise
 from ippy.quality.features import features_available
 from ippy.train.loop import fit
-from ippy.train.recipe import RECIPES, Recipe
+from ippy.train.recipe import RECIPES, Recipe, with_defaults
 from ippy.train.resume import run_path
 from ippy.train.run import History
 from ippy.weights import load_checkpoint, read_manifest
+from ippy.weights.manifest import task_folder
+
+SIDE = 256  # of the course's slices, in pixels
 
 
 def train_model(
     name: str,
     *,
+    task: str = REFERENCE,
     recipe: Recipe | None = None,
     folder: str | Path | None = None,
     device: torch.device | str | None = None,
@@ -35,13 +40,14 @@ def train_model(
     skip_bad: bool = False,
     progress: bool = True,
 ) -> History:
-    """Train a model of the course for the reference task and write its checkpoint and record.
+    """Train a model of the course for a task and write its checkpoint and record.
 
     Args:
-        name: One of :data:`ippy.models.NAMES`.
-        recipe: How to train; the course's own recipe for this model if None.
-        folder: Where to write; the course's ``weights/`` if None. An older checkpoint there is
-            replaced only once the run is finished.
+        name: One of :data:`ippy.models.NAMES`; with a recipe, any that :func:`build` makes.
+        task: One of :data:`ippy.problems.TASKS`.
+        recipe: How to train; the course's own recipe for this model and task if None.
+        folder: Where to write; the course's folder of the task if None. An older checkpoint there
+            is replaced only once the run is finished.
         device: Where to train; the best there is if None.
         resume: Go on with a run that was stopped.
         skip_bad: Leave out the slices that can't be read, in training and in the scores.
@@ -51,20 +57,21 @@ def train_model(
         The history of the run.
 
     Raises:
-        ValueError: There is no model of that name, a slice can't be read, the folder can't be
-            written, or the run that was stopped is another one.
+        ValueError: There is no model or task of that name, a slice can't be read, the folder can't
+            be written, or the run that was stopped is another one.
         FileNotFoundError: The slices have not been prepared.
     """
-    recipe = _recipe(name, recipe)
+    problem = make_task(task)
+    recipe = _recipe(name, problem, recipe)
     train = MayoDataset(data_dir() / "train", skip_bad=skip_bad)
-    problem = motion_deblurring()
     model = build(name, seed=recipe.seed)
 
     def record(history: History) -> Mapping[str, Any]:
         return {
+            "task": task,
             "arguments": dict(spec(name).kwargs),
             "data": _data_recipe(len(train)),
-            "test": _test_scores(name, model, device, skip_bad),
+            "test": _test_scores(name, model, problem, device, skip_bad),
         }
 
     return fit(
@@ -74,21 +81,48 @@ def train_model(
         recipe,
         device=device,
         validation=validation_slices(),
-        save_to=checkpoint_path(name, folder),
+        save_to=checkpoint_path(name, folder, task=task),
         resume=resume,
         record=record,
         progress=progress,
     )
 
 
-def checkpoint_path(name: str, folder: str | Path | None = None) -> Path:
-    """Return where a model's checkpoint goes: ``weights/<name>.pth`` if no folder is given."""
-    return (weights_dir() if folder is None else as_path(folder, "folder")) / f"{name}.pth"
+def checkpoint_path(name: str, folder: str | Path | None = None, *, task: str = REFERENCE) -> Path:
+    """Return where a model's checkpoint goes: into the course's folder of the task if None.
+
+    Raises:
+        ValueError: There is no task of that name.
+    """
+    own = task_folder(task)
+    return (own if folder is None else as_path(folder, "folder")) / f"{name}.pth"
+
+
+def recipe_for(name: str, problem: InverseProblem) -> Recipe:
+    """Return the course's recipe for a model and a problem.
+
+    Where a crop would hide what the problem is about, it is the reference task's on whole slices:
+    as many pixels in fewer steps.
+
+    Args:
+        name: One of :data:`ippy.models.NAMES`.
+        problem: What the model is to undo.
+
+    Raises:
+        ValueError: There is no recipe for such a model.
+    """
+    spec(name)
+    check_choice("name", name, tuple(RECIPES))  # a model of one chapter alone has no recipe
+    recipe = RECIPES[name]
+    if problem.operator.crops:
+        return recipe
+    return replace(recipe, crop=None, steps=recipe.steps * recipe.crop**2 // SIDE**2)
 
 
 def is_finished(
     name: str,
     *,
+    task: str = REFERENCE,
     recipe: Recipe | None = None,
     folder: str | Path | None = None,
     skip_bad: bool = False,
@@ -97,19 +131,22 @@ def is_finished(
 
     Args:
         name: One of :data:`ippy.models.NAMES`.
+        task: One of :data:`ippy.problems.TASKS`.
         recipe: How it should have been trained; the course's own recipe if None.
-        folder: Where to look; the course's ``weights/`` if None.
+        folder: Where to look; the course's folder of the task if None.
         skip_bad: It was trained without the slices that can't be read.
 
     Raises:
-        ValueError: There is no model of that name, or a manifest is damaged.
+        ValueError: There is no model or task of that name, or a manifest is damaged.
         FileNotFoundError: The slices have not been prepared.
     """
-    recipe = _recipe(name, recipe)
-    path = checkpoint_path(name, folder)
+    recipe = _recipe(name, make_task(task), recipe)
+    path = checkpoint_path(name, folder, task=task)
     entry = read_manifest(path.parent).get(name, {})
     data = _data_recipe(len(MayoDataset(data_dir() / "train", skip_bad=skip_bad)))
-    wanted = {"recipe": asdict(recipe), "data": data}
+    wanted = {"task": task, "recipe": asdict(recipe), "data": data}
+    # Records did not name the task while there was one, nor what recipes did not say.
+    entry = {"task": REFERENCE} | entry | {"recipe": with_defaults(entry.get("recipe", {}))}
     if run_path(path).exists() or any(entry.get(key) != wanted[key] for key in wanted):
         return False
     try:
@@ -119,22 +156,25 @@ def is_finished(
     return True
 
 
-def _recipe(name: str, recipe: Recipe | None) -> Recipe:
-    spec(name)
+def _recipe(name: str, problem: InverseProblem, recipe: Recipe | None) -> Recipe:
     if recipe is None:
-        check_choice("name", name, tuple(RECIPES))  # a model of one chapter alone has no recipe
-        return RECIPES[name]
+        return recipe_for(name, problem)
+    spec(name)
     check_type("recipe", recipe, Recipe, "Recipe(steps=300)")
     return recipe
 
 
 def _test_scores(
-    name: str, model: nn.Module, device: torch.device | str | None, skip_bad: bool
+    name: str,
+    model: nn.Module,
+    problem: InverseProblem,
+    device: torch.device | str | None,
+    skip_bad: bool,
 ) -> dict[str, float]:
     """Score the model on the test slices, with LPIPS where its features are at hand."""
     test = MayoDataset(data_dir() / "test", cache_bytes=0, skip_bad=skip_bad)
     metrics = ("mse", "psnr", "ssim", *(("lpips",) if features_available() else ()))
-    table = evaluate({name: model}, test, motion_deblurring(), metrics=metrics, device=device)
+    table = evaluate({name: model}, test, problem, metrics=metrics, device=device)
     return scores_entry(summarise(table).loc[name], len(test))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from ippy.train.arguments import check_arguments
 from ippy.train.distributed import accelerator, own_share, runs_on, unshared
 from ippy.train.muon import make_optimizers
 from ippy.train.pairs import TrainingPairs
-from ippy.train.recipe import LOSSES, Recipe
+from ippy.train.recipe import LOSSES, Recipe, settings
 from ippy.train.run import History
 from ippy.train.supervisor import Supervisor
 
@@ -47,9 +48,9 @@ class Objective(nn.Module):
         self.knows_positions = hasattr(unwrap(model), "patch_size")
         self.dtype = next(weight.dtype for weight in model.parameters())
 
-    def forward(self, x: Tensor, y: Tensor, origin: Tensor) -> Tensor:
+    def forward(self, x: Tensor, y: Tensor, origin: Tensor | None) -> Tensor:
         """Return the loss of truth x and measurement y, (B, 1, h, w), crops at ``origin``."""
-        where = {"origin": origin} if self.knows_positions else {}
+        where = {"origin": origin} if self.knows_positions and origin is not None else {}
         return self.loss(self.model(y.to(self.dtype), **where).float(), x)
 
 
@@ -57,6 +58,7 @@ class Run:
     """A model, its optimisers, and how far they are; the arguments are those of :func:`fit`.
 
     Attributes:
+        settings: The recipe's fields, and in place of its loss the one that is used.
         done: Number of steps taken, by this run and by the one that it goes on with.
         losses: The loss of each step, (steps,), on the device: reading it waits for the device.
         validations: Step, seconds and mean PSNR (dB) of each validation.
@@ -70,6 +72,7 @@ class Run:
         dataset: Dataset[Tensor],
         problem: InverseProblem,
         recipe: Recipe,
+        loss: nn.Module | None,
         validation: Tensor | None,
     ) -> None:
         self.engine, self.model, self.recipe = engine, unwrap(model), recipe
@@ -78,20 +81,22 @@ class Run:
         self.weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         for weight in self.weights:
             weight.grad = None  # that of the caller
-        self.optimizers = make_optimizers(
-            self.weights, lr=recipe.lr, weight_decay=recipe.weight_decay
-        )
-        self.objective = engine.prepare(Objective(unshared(model), LOSSES[recipe.loss]()))
+        self.optimizers = make_optimizers(self.weights, recipe)
+        self.settings = settings(recipe, loss)
+        loss = LOSSES[recipe.loss]() if loss is None else deepcopy(loss)  # the caller's stays put
+        loss.to(engine.device)
+        self.objective = engine.prepare(Objective(unshared(model), loss))
         grid, device = getattr(self.model, "patch_size", 1), engine.device
         self.pairs = TrainingPairs(
             dataset, problem, crop=recipe.crop, seed=recipe.seed, grid=grid, device=device
         )
-        self.images_per_step = recipe.batch_size * recipe.crop**2 / math.prod(self.pairs.shape)
+        cropped = 1 if recipe.crop is None else recipe.crop**2 / math.prod(self.pairs.shape)
+        self.images_per_step = recipe.batch_size * cropped
         self.steps_per_block = max(1, recipe.steps // HISTORY_POINTS)
         self.validation = None
         if validation is not None:
             x, noise = validation.float().cpu(), torch.Generator().manual_seed(recipe.seed)
-            self.validation = x, problem.measure(x, noise)
+            self.validation = x, problem.start(problem.measure(x, noise))
         self.done, self.losses = 0, torch.zeros(recipe.steps, device=device)
         self.validations: list[tuple[int, float, float]] = []
         self.moving = False
@@ -168,6 +173,7 @@ def fit(
     problem: InverseProblem,
     recipe: Recipe,
     *,
+    loss: nn.Module | None = None,
     device: torch.device | str | None = None,
     validation: Tensor | None = None,
     save_to: str | Path | None = None,
@@ -177,8 +183,9 @@ def fit(
 ) -> History:
     """Train a model, in place, to undo ``problem`` on the slices of ``dataset``.
 
-    A slice is flipped at random, measured whole, and cropped afterwards. A model that knows
-    positions (``patch_size``) gets crops on its patch grid, and their places on it.
+    A slice is flipped at random, measured whole, and cropped afterwards if the recipe says so. The
+    model gets the image that ``problem.start`` makes of the measurement. One that knows positions
+    (``patch_size``) gets crops on its patch grid, and their places on it.
 
     Of the caller's things the model alone is changed: its buffers, and the weights that require a
     gradient; it ends on ``device``, in the memory order that is fastest there, in evaluation mode,
@@ -197,6 +204,9 @@ def fit(
         dataset: Slices (1, H, W) in [0, 1], all of one shape; they are taken as float32.
         problem: Makes the measurements.
         recipe: Steps, batch, crop, optimiser and seed.
+        loss: Maps (x_hat, x) to the number to be made small, such as
+            :class:`~ippy.quality.SSIMLoss`; the recipe's own if None. Its weights, if it has any,
+            stay as they are.
         device: Where to train; the best there is if None.
         validation: Slices (N, 1, H, W) in [0, 1] that are not trained on, to follow the progress
             with; nothing depends on their scores, and the clock stands still meanwhile.
@@ -220,9 +230,9 @@ def fit(
     engine = accelerator(device)
     with torch_defaults(engine.device):
         check_arguments(
-            engine, model, dataset, problem, recipe, validation, save_to, resume, record
+            engine, model, dataset, problem, recipe, loss, validation, save_to, resume, record
         )
-        run = Run(engine, model, dataset, problem, recipe, validation)
+        run = Run(engine, model, dataset, problem, recipe, loss, validation)
         supervisor = Supervisor(run, save_to, resume=resume)
         steps = tqdm(
             range(run.done, recipe.steps), initial=run.done, total=recipe.steps, unit="step",

@@ -9,38 +9,40 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from ippy.train.recipe import Recipe
+
 MOMENTUM = 0.9
-STEP = 0.2  # how far a weight moves, in learning rates: as a root mean square, or at the most
+STEP = 0.2  # how far a weight moves, in learning rates, as a root mean square
 TURNS = 5
 # The quintic that lifts small singular values fastest (Jordan et al., 2024): after five turns those
 # above about 0.003 are between 0.7 and 1.2.
 QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
-def make_optimizers(
-    weights: Iterable[nn.Parameter], *, lr: float, weight_decay: float
-) -> list[Optimizer]:
+def make_optimizers(weights: Iterable[nn.Parameter], recipe: Recipe) -> list[Optimizer]:
     """Return Muon for the weights that are matrices, and AdamW for the others, where there are any.
 
     First and last layers of one channel, biases, norms and positions are AdamW's (Loshchilov and
-    Hutter, Decoupled weight decay regularization, ICLR 2019), at 0.2 times the rate, which is how
-    far Muon moves a weight: so biases don't run ahead of the weights, and fewer channels fall
-    silent behind their ReLUs. Both decay a weight by the same fraction in a step.
+    Hutter, Decoupled weight decay regularization, ICLR 2019), at 0.2 times the rate if the recipe
+    does not say otherwise, which is how far Muon moves a weight: so biases don't run ahead of the
+    weights, and fewer channels fall silent behind their ReLUs. Both decay a weight by the same
+    fraction in a step. A recipe with AdamW alone gives it all weights, at the whole rate.
 
     Args:
         weights: What is trained.
-        lr: Muon's learning rate.
-        weight_decay: Decoupled weight decay, as a fraction of that rate.
+        recipe: Says the optimiser, its rates and the decay, a fraction of ``recipe.lr``.
     """
-    weights = list(weights)
-    matrices = [weight for weight in weights if is_matrix(weight)]
-    others = [weight for weight in weights if not is_matrix(weight)]
+    weights, alone = list(weights), recipe.optimizer == "adamw"
+    matrices = [weight for weight in weights if is_matrix(weight) and not alone]
+    others = [weight for weight in weights if alone or not is_matrix(weight)]
     optimizers: list[Optimizer] = []
     if matrices:
-        optimizers.append(Muon(matrices, lr=lr, weight_decay=weight_decay))
+        optimizers.append(Muon(matrices, lr=recipe.lr, weight_decay=recipe.weight_decay))
     if others:
-        decay = weight_decay / STEP  # a fraction of AdamW's own rate
-        adamw = AdamW(others, lr=STEP * lr, weight_decay=decay, betas=(0.9, 0.95), eps=1e-10)
+        part = 1.0 if alone else recipe.vector_lr
+        decay = recipe.weight_decay / part  # a fraction of AdamW's own rate
+        lr = part * recipe.lr
+        adamw = AdamW(others, lr=lr, weight_decay=decay, betas=(0.9, 0.95), eps=1e-10)
         optimizers.append(adamw)
     return optimizers
 

@@ -25,6 +25,8 @@ PLACES = 3  # random places that a crop is chosen from
 class TrainingPairs:
     """Truth and measurement of random crops, measured whole and cropped afterwards.
 
+    The measurement is the image that a network gets of it (:meth:`InverseProblem.start`).
+
     The slices are taken epoch by epoch, each epoch in an order of its own. A slice is flipped at
     random, measured, and cropped at the busiest of three random places, the one with the strongest
     gradients: air has little to teach.
@@ -32,7 +34,7 @@ class TrainingPairs:
     Args:
         dataset: Slices (1, H, W) in [0, 1], all of one size.
         problem: Makes the measurements.
-        crop: Side of the crops, in pixels.
+        crop: Side of the crops, in pixels; None for whole slices.
         seed: Seed of the order, the flips, the places and the noise, 0 or more.
         grid: The places are multiples of this many pixels: a model's patch size, or 1.
         device: Where the measurements are made.
@@ -46,7 +48,7 @@ class TrainingPairs:
         dataset: Dataset[Tensor],
         problem: InverseProblem,
         *,
-        crop: int,
+        crop: int | None,
         seed: int,
         grid: int,
         device: torch.device,
@@ -54,16 +56,17 @@ class TrainingPairs:
         self._dataset, self._problem, self._device = dataset, problem, device
         self._crop, self._seed, self._grid = crop, seed, grid
         self.shape = tuple(dataset[0].shape)
-        self._room = [(side - crop) // grid + 1 for side in self.shape[-2:]]
+        if crop is not None:
+            self._room = [(side - crop) // grid + 1 for side in self.shape[-2:]]
         self._noise = torch.Generator(device)
         self._epoch, self._order = -1, np.empty(0, int)
 
-    def batch(self, numbers: Iterable[int]) -> tuple[Tensor, Tensor, Tensor]:
+    def batch(self, numbers: Iterable[int]) -> tuple[Tensor, Tensor, Tensor | None]:
         """Make the pairs with these numbers.
 
         Returns:
             Truth and measurement, (B, 1, crop, crop), and the crops' places on the grid: row and
-            column, (B, 2).
+            column, (B, 2). Whole slices, (B, 1, H, W), have None for places.
 
         Raises:
             ValueError: A slice can't be read, has another shape than the first, or holds NaN or
@@ -76,17 +79,21 @@ class TrainingPairs:
                 axis for axis, flip in zip((1, 2), rng.integers(2, size=2), strict=True) if flip
             ]
             slices.append(self._slice(self._index(number)).flip(flips))
-            places = rng.integers(self._room, size=(PLACES, 2))
-            corners.append(self._busiest(slices[-1][0], places))
+            if self._crop is not None:
+                places = rng.integers(self._room, size=(PLACES, 2))
+                corners.append(self._busiest(slices[-1][0], places))
             noises.append(int(rng.integers(2**63)))
         x = self._send(torch.stack(slices))  # (B, 1, H, W)
         # A generator reseeded for each image draws for it what it would draw in any other batch.
         y = torch.cat(
             [
-                self._problem.measure(image, self._noise.manual_seed(seed))
+                self._problem.start(self._problem.measure(image, self._noise.manual_seed(seed)))
                 for image, seed in zip(x.split(1), noises, strict=True)
             ]
         )
+        if self._crop is None:
+            order = memory_format(x.device)
+            return x.contiguous(memory_format=order), y.contiguous(memory_format=order), None
         origin = torch.from_numpy(np.stack(corners))  # (B, 2)
         corner = origin * self._grid
         return cut(x, corner, self._crop), cut(y, corner, self._crop), self._send(origin)
@@ -128,7 +135,7 @@ class TrainingPairs:
         return x.to(self._device, non_blocking=True)
 
 
-def check_dataset(dataset: Any, crop: int, grid: int) -> None:
+def check_dataset(dataset: Any, crop: int | None, grid: int) -> None:
     """Check that crops on a grid of so many pixels can be cut from a data set's first slice.
 
     Raises:
@@ -144,6 +151,8 @@ def check_dataset(dataset: Any, crop: int, grid: int) -> None:
         raise ValueError("dataset is empty; `python -m ippy prepare` makes slices to train on")
     check_slice("dataset[0]", dataset[0], wait=True)
     shape = tuple(dataset[0].shape)
+    if crop is None:
+        return
     if min(shape[1:]) < crop:
         raise ValueError(
             f"crops of {crop} pixels don't fit slices of shape {shape}. Choose a smaller "
@@ -152,6 +161,27 @@ def check_dataset(dataset: Any, crop: int, grid: int) -> None:
     if crop % grid:
         raise ValueError(
             f"crop is {crop}; expected a multiple of {grid} pixels, the model's patch_size"
+        )
+
+
+def check_task(problem: InverseProblem, shape: tuple[int, ...], crop: int | None) -> None:
+    """Check that a problem measures slices of a shape, (1, H, W), and lets them be cropped.
+
+    Raises:
+        ValueError: It measures images of another size, or what it measures can't be cropped.
+    """
+    operator = problem.operator
+    kind = type(operator).__name__
+    if operator.in_shape not in (None, shape[1:]):
+        raise ValueError(
+            f"problem's {kind} measures images of {operator.in_shape} pixels, and the slices have "
+            f"{shape[1:]}; make an operator for these"
+        )
+    if crop is not None and not operator.crops:
+        raise ValueError(
+            f"crop is {crop}, and a {kind} mixes what is far apart, so a crop of its measurement "
+            "says nothing of most that it shows. Train on whole slices, Recipe(crop=None), or set "
+            "the operator's `crops` to True if it mixes neighbours alone"
         )
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from torch import nn
 
 from ippy.base.checks import LARGEST, LARGEST_COUNT, check_choice, check_integer, check_number
 
 LOSSES = {"mse": nn.MSELoss, "l1": nn.L1Loss}
+OPTIMIZERS = ("muon", "adamw")
+SCHEDULES = {  # of the fraction of the steps after warming up that is done
+    "line": lambda done: 1 - done,
+    "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
+    "constant": lambda done: 1.0,
+}
 MOST_STEPS = 100_000_000  # whose losses take 400 MB
 TINY = 1e-12  # the least positive rate and norm: with less nothing would move
 
@@ -21,9 +30,15 @@ class Recipe:
         steps: Number of optimiser steps.
         batch_size: Slices per step, one crop from each; a multiple of the number of processes,
             which share them.
-        crop: Side of the random crops, in pixels, a multiple of 8.
-        lr: Peak learning rate of :class:`~ippy.train.muon.Muon`; it warms up, then falls to zero
-            in a straight line.
+        crop: Side of the random crops, in pixels, a multiple of 8; None for whole slices, as tasks
+            need whose measurements know of what is far off.
+        optimizer: ``"muon"``, :class:`~ippy.train.muon.Muon` for the matrices and AdamW for the
+            rest, or ``"adamw"`` for all weights.
+        lr: Peak learning rate.
+        vector_lr: Beside Muon, AdamW's rate as a fraction of ``lr``. At 0.2 what is no matrix moves
+            as far as Muon moves a weight.
+        schedule: How the rate goes on after warming up: ``"line"`` and ``"cosine"`` fall to zero,
+            ``"constant"`` stays.
         weight_decay: Decoupled weight decay.
         warmup: Fraction of the steps spent warming up.
         clip: Largest norm of the gradient.
@@ -36,8 +51,11 @@ class Recipe:
 
     steps: int = 8000
     batch_size: int = 1
-    crop: int = 128
+    crop: int | None = 128
+    optimizer: str = "muon"
     lr: float = 2.5e-3
+    vector_lr: float = 0.2
+    schedule: str = "line"
     weight_decay: float = 1e-4
     warmup: float = 0.05
     clip: float = 1.0
@@ -48,16 +66,21 @@ class Recipe:
         checked = {
             "steps": check_integer("steps", self.steps, least=1, most=MOST_STEPS),
             "batch_size": check_integer("batch_size", self.batch_size, least=1, most=LARGEST_COUNT),
-            "crop": check_integer("crop", self.crop, least=8, most=LARGEST_COUNT),
             "seed": check_integer("seed", self.seed),
             "lr": check_number("lr", self.lr, least=TINY, most=1e3),
+            "vector_lr": check_number("vector_lr", self.vector_lr, least=TINY, most=1e3),
             "weight_decay": check_number("weight_decay", self.weight_decay, least=0, most=1e3),
             "warmup": check_number("warmup", self.warmup, least=0, most=1),
             "clip": check_number("clip", self.clip, least=TINY, most=LARGEST),
         }
         check_choice("loss", self.loss, tuple(LOSSES))
-        if self.crop % 8:
-            raise ValueError(f"crop is {self.crop}; expected a multiple of 8 pixels, as 128")
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        check_choice("schedule", self.schedule, tuple(SCHEDULES))
+        if self.crop is not None:
+            crop = check_integer("crop", self.crop, least=8, most=LARGEST_COUNT)
+            if crop % 8:
+                raise ValueError(f"crop is {crop}; expected a multiple of 8 pixels, as 128")
+            checked["crop"] = crop
         for name, value in checked.items():  # NumPy's numbers become Python's, which JSON can hold
             object.__setattr__(self, name, value)
 
@@ -66,7 +89,18 @@ class Recipe:
         warmup = max(1, round(self.warmup * self.steps))
         if step < warmup:
             return (step + 1) / warmup
-        return 1 - (step - warmup) / (self.steps - warmup)
+        return SCHEDULES[self.schedule]((step - warmup) / (self.steps - warmup))
+
+
+def settings(recipe: Recipe, loss: nn.Module | None = None) -> dict[str, Any]:
+    """Return what identifies a run: the recipe's fields, a loss of the caller's own among them."""
+    own = {} if loss is None else {"loss": " ".join(repr(loss).split())}
+    return asdict(recipe) | own
+
+
+def with_defaults(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recorded recipe; what recipes did not say when it was written is the default."""
+    return {field.name: field.default for field in fields(Recipe)} | dict(recorded)
 
 
 # What won in benchmarks/RECIPES.md. The two small networks and the ViT do better with the loss that

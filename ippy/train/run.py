@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -43,6 +43,7 @@ class TrainingRun(Protocol):
     """A run of :mod:`ippy.train.loop`, as those who watch it, save it and restore it see it.
 
     Attributes:
+        settings: The recipe's fields, and in place of its loss the one that is used.
         dataset: Slices (1, H, W), with a length.
         optimizers: All that move weights.
         losses: The loss of each step, (steps,).
@@ -55,6 +56,7 @@ class TrainingRun(Protocol):
     engine: Accelerator
     model: nn.Module
     recipe: Recipe
+    settings: Mapping[str, Any]
     dataset: Any
     problem: InverseProblem
     optimizers: Sequence[Optimizer]

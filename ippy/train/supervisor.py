@@ -37,7 +37,7 @@ class Supervisor:
         self._file: RunFile | None = None  # of the main process, which writes
         self._signalled: Callable[[], bool] = lambda: False
         if save_to is not None and run.engine.is_main_process:
-            self._file = RunFile(save_to, asdict(run.recipe), run.dataset, run.problem)
+            self._file = RunFile(save_to, run.settings, run.dataset, run.problem)
         if resume:
             state = on_main(run.engine, lambda: self._file.load())
             if state is not None:
@@ -97,7 +97,7 @@ class Supervisor:
 
         def write() -> None:
             more = {} if record is None else record(history)
-            entry = {"recipe": asdict(self._run.recipe), "history": asdict(history), **more}
+            entry = {"recipe": self._run.settings, "history": asdict(history), **more}
             save_checkpoint(self._run.model, self._save_to, record=entry)
             self._file.remove()
 

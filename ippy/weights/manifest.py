@@ -12,9 +12,12 @@ from typing import Any
 
 from filelock import FileLock
 
+from ippy.base.checks import check_choice
 from ippy.base.files import remove_leftovers, write_atomically
 from ippy.base.paths import as_path, weights_dir
-from ippy.models import NAMES
+from ippy.models import LABELS, NAMES
+from ippy.problems import TASKS
+from ippy.problems.tasks import REFERENCE
 
 MANIFEST = "manifest.json"
 LOCK = f".{MANIFEST}.lock"
@@ -46,6 +49,18 @@ def read_manifest(folder: str | Path | None = None) -> dict[str, dict[str, Any]]
     return {key: entry for key, entry in settled.items() if entry is not None}
 
 
+def task_folder(task: str = REFERENCE) -> Path:
+    """Return where the course keeps a task's checkpoints and their manifest.
+
+    That is ``weights/`` for the reference task, ``weights/<task>/`` for others.
+
+    Raises:
+        ValueError: There is no task of that name.
+    """
+    check_choice("task", task, tuple(TASKS))
+    return weights_dir() if task == REFERENCE else weights_dir() / task
+
+
 def write_recorded(path: Path, content: bytes, entry: Mapping[str, Any]) -> None:
     """Write a checkpoint and its entry, so that a crash at any moment leaves the two agreeing.
 
@@ -74,42 +89,45 @@ def write_recorded(path: Path, content: bytes, entry: Mapping[str, Any]) -> None
         _write(path.parent, before | {key: _without_file(key, entry)})
 
 
-def checksums(names: Iterable[str]) -> dict[str, str]:
-    """Return the sha256 that the course's manifest records for each of these checkpoints.
+def checksums(names: Iterable[str], task: str = REFERENCE) -> dict[str, str]:
+    """Return the sha256 that the manifest of a task records for each of these checkpoints.
 
     Raises:
         ValueError: One has no entry, or the manifest is damaged.
     """
-    recorded = read_manifest()
+    folder = task_folder(task)
+    recorded = read_manifest(folder)
     missing = [name for name in names if name not in recorded]
     if missing:
         raise ValueError(
-            f"{weights_dir() / MANIFEST} has no entry {missing[0]!r}. "
-            f"{how_to_restore(weights_dir() / f'{missing[0]}.pth')}"
+            f"{folder / MANIFEST} has no entry {missing[0]!r}. "
+            f"{how_to_restore(folder / f'{missing[0]}.pth')}"
         )
     return {name: recorded[name]["sha256"] for name in names}
 
 
-def amend(entries: Mapping[str, Mapping[str, Any]]) -> None:
-    """Add to the records of the course's checkpoints, such as their scores on other slices.
+def amend(entries: Mapping[str, Mapping[str, Any]], task: str = REFERENCE) -> None:
+    """Add to the records of a task's checkpoints, such as their scores on other slices.
 
     Args:
         entries: Name -> what to add, as JSON values, and the ``sha256`` of the checkpoint that it
             belongs to. A part that is there already is replaced.
+        task: Whose checkpoints they are.
 
     Raises:
         ValueError: A checkpoint was replaced meanwhile, or the manifest is damaged. Nothing was
             written.
         OSError: The disk is full or the folder can't be written.
     """
-    with FileLock(weights_dir() / LOCK, timeout=60):
-        recorded = read_manifest()
+    folder = task_folder(task)
+    with FileLock(folder / LOCK, timeout=60):
+        recorded = read_manifest(folder)
         for name, entry in entries.items():
             if recorded.get(name, {}).get("sha256") != entry["sha256"]:
-                path = weights_dir() / f"{name}.pth"
+                path = folder / f"{name}.pth"
                 raise ValueError(f"{path} was replaced meanwhile; do the same once more")
         more = {name: {**recorded[name], **entry} for name, entry in entries.items()}
-        _write(weights_dir(), recorded | more)
+        _write(folder, recorded | more)
 
 
 def entry_of(path: Path, entries: Mapping[str, Mapping[str, Any]]) -> str | None:
@@ -147,6 +165,12 @@ def how_to_restore(path: Path) -> str:
                     "their manifest: `git checkout -- weights`), or train it with "
                     f"`python -m ippy train {path.stem}`."
                 )
+    task = _task_of(path)
+    if task is not None and path.stem in LABELS:
+        return (
+            f"Train it with `python -m ippy train {path.stem} --task {task}`; if the course came "
+            f"with one, `git checkout -- weights/{task}` restores it."
+        )
     if path.name == MANIFEST:
         return "Delete it, or keep checkpoints in a folder of their own: they load without it."
     if path.name in COURSE_FILES:
@@ -158,6 +182,14 @@ def how_to_restore(path: Path) -> str:
         "Copy it again from where it came, or save it again with "
         "ippy.weights.save_checkpoint(model, path)."
     )
+
+
+def _task_of(path: Path) -> str | None:
+    """Return the task, other than the reference, in whose folder of the course a file is."""
+    task = path.parent.name
+    if task == REFERENCE or task not in TASKS:
+        return None
+    return task if path.parent.parent.resolve() == weights_dir().resolve() else None
 
 
 def _is_entry(entry: object) -> bool:

@@ -13,16 +13,20 @@ import numpy as np
 from ippy.base.checks import check_choice, check_integer
 from ippy.data.phantoms.acquisition import acquire
 from ippy.data.phantoms.anatomy import draw_slice
+from ippy.data.phantoms.canvas import soften
 from ippy.data.phantoms.clutter import draw_clutter, mix_clutter
 from ippy.data.phantoms.patient import Patient
+from ippy.data.phantoms.style import AS_DRAWN, Style
 
-__all__ = ["VERSION", "generate_slice"]
+__all__ = ["AS_DRAWN", "VERSION", "Style", "generate_slice"]
 
 VERSION = 1
 SPLITS = ("train", "test")
 
 
-def generate_slice(seed: int, split: str, patient: str, index: int, count: int) -> np.ndarray:
+def generate_slice(
+    seed: int, split: str, patient: str, index: int, count: int, *, style: Style = AS_DRAWN
+) -> np.ndarray:
     """Return one generated slice.
 
     Args:
@@ -32,6 +36,7 @@ def generate_slice(seed: int, split: str, patient: str, index: int, count: int) 
         patient: A letter and a number: ``G..`` is a body, ``T..`` is clutter only.
         index: Position of the slice, 0 (chest) to ``count - 1`` (abdomen).
         count: Number of slices of this patient.
+        style: How richly the parts of a body are drawn.
 
     Returns:
         (256, 256) uint8 greyscale.
@@ -49,16 +54,18 @@ def generate_slice(seed: int, split: str, patient: str, index: int, count: int) 
     check_integer("count", count, least=1)
     check_integer("index", index, most=count - 1)
     entropy = (seed, SPLITS.index(split), ord(patient[0]), int(patient[1:]))
-    person = Patient(entropy)
+    person = Patient(entropy, style)
     rng = np.random.default_rng(np.random.SeedSequence((*entropy, index)))
     training = split == "train"
-    scale = rng.uniform(0.6, 1.25) if training and rng.uniform() < 0.5 else rng.uniform(0.93, 1.07)
+    odd = training and rng.uniform() < 0.5 * style.scales
+    scale = rng.uniform(0.6, 1.25) if odd else rng.uniform(0.93, 1.07)
     if patient[0] == "T":
         clean, body = draw_clutter(rng), np.full((256, 256), 0.5, np.float32)
     else:
         z = person.top + (person.bottom - person.top) * (index + 0.5) / count
         clean, body = draw_slice(person, z, rng)
-        if training and rng.uniform() < 0.35:
+        clean = soften(clean, rng, style.softness)
+        if training and rng.uniform() < 0.35 * style.clutter:
             clean = mix_clutter(clean, body, rng)
     loudness = scale * rng.uniform(0.8, 1.25)
     image = acquire(

@@ -134,12 +134,12 @@ def _paint_loop(section: Section, place: np.ndarray, shape: np.ndarray, spread: 
     inner = place + rng.uniform(0.55, 0.85) * (shape - place)
     content = muscle + rng.uniform(-0.04, 0.02) + rng.uniform(0, 0.02) * texture(rng, 3)
     paint(image, inner, content, soft=rng.uniform(0.4, 1.0), within=inside)
-    kind = rng.uniform()
-    if kind < 0.3:
+    kind, gas = rng.uniform(), section.patient.style.gas
+    if kind < 0.3 * gas:
         level = float(np.quantile(inner[:, 1], rng.uniform(0.3, 0.9)))
         gas = np.minimum(inner, [np.inf, level])
         paint(image, gas, 0.0, soft=rng.uniform(0.1, 0.6), within=inside)
-    elif kind < 0.5:
+    elif kind < 0.5 * gas:
         for _ in range(int(rng.integers(1, 6))):
             spot = place + rng.normal(0, spread, 2)
             bubble = blob(spot, rng.uniform(0.5, 2.5, 2), count=20)

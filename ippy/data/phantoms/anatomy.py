@@ -70,7 +70,7 @@ def _paint_couch(image: np.ndarray, frame: Frame, rng: np.random.Generator) -> N
 
 def _paint_blanket(image: np.ndarray, frame: Frame, rng: np.random.Generator) -> None:
     patient, z = frame.patient, frame.z
-    for k in range(int(rng.integers(1, 4))):
+    for k in range(round(patient.style.couch * rng.integers(1, 4))):
         lift = 3.0 + 4 * k + 3 * np.abs(patient.drift(f"blanket{k}", z)[0])
         folds = sum(
             c * np.sin((2 + 1.6 * i) * frame.angle + c)
@@ -81,7 +81,7 @@ def _paint_blanket(image: np.ndarray, frame: Frame, rng: np.random.Generator) ->
         first = int(np.argmax(front & ~np.roll(front, 1)))
         half = np.roll(line, -first, axis=0)[: int(front.sum())]
         paint(image, half, rng.uniform(0.03, 0.13), width=rng.uniform(0.3, 0.9))
-    for _ in range(int(rng.integers(1, 5))):
+    for _ in range(round(patient.style.couch * rng.integers(1, 5))):
         side = rng.choice([-1, 1])
         start = frame.at(np.pi / 2 - side * rng.uniform(0.9, 1.7), frame.body, rng.uniform(2, 14))
         line = walk(rng, start, rng.uniform(0, 2 * np.pi), rng.uniform(15, 130), 0.14)
@@ -93,7 +93,7 @@ def _paint_blanket(image: np.ndarray, frame: Frame, rng: np.random.Generator) ->
 
 def _paint_fat_strands(image: np.ndarray, frame: Frame, rng: np.random.Generator) -> None:
     levels = frame.patient.levels
-    for _ in range(int(rng.integers(4, 16))):
+    for _ in range(round(frame.patient.style.fat_planes * rng.integers(4, 16))):
         angle, mix = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.9)
         radius = mix * frame.body + (1 - mix) * frame.wall
         line = walk(rng, frame.at(angle, radius), angle + np.pi / 2, rng.uniform(5, 25), 0.06)

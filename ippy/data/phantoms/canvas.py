@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil, floor
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -16,12 +17,13 @@ Box = tuple[slice, slice]
 def _draw(points: np.ndarray, margin: float, width: float | None) -> tuple[Box, np.ndarray] | None:
     """Cover the pixels under a polygon, or under a polyline of the given width in pixels."""
     pad = margin + (width or 0.0) + 2.0
-    low = np.clip(np.floor(points.min(axis=0) - pad), 0, SIZE).astype(int)
-    high = np.clip(np.ceil(points.max(axis=0) + pad), 0, SIZE).astype(int)
-    if (high <= low).any():
+    # Plain numbers: NumPy's own calls take longer than such small shapes take to draw.
+    left, top = (min(max(floor(k - pad), 0), SIZE) for k in points.min(axis=0).tolist())
+    right, bottom = (min(max(ceil(k + pad), 0), SIZE) for k in points.max(axis=0).tolist())
+    if right <= left or bottom <= top:
         return None
-    tile = Image.new("L", tuple(int(n) for n in (high - low) * SAMPLES))
-    path = ((points - low) * SAMPLES).ravel().tolist()
+    tile = Image.new("L", ((right - left) * SAMPLES, (bottom - top) * SAMPLES))
+    path = ((points - (left, top)) * SAMPLES).ravel().tolist()
     if width is None:
         ImageDraw.Draw(tile).polygon(path, fill=255)
     else:
@@ -29,7 +31,7 @@ def _draw(points: np.ndarray, margin: float, width: float | None) -> tuple[Box, 
             path, fill=255, width=max(1, round(width * SAMPLES)), joint="curve"
         )
     cover = np.asarray(tile.reduce(SAMPLES), dtype=np.float32) / 255
-    return (slice(low[1], high[1]), slice(low[0], high[0])), cover
+    return (slice(top, bottom), slice(left, right)), cover
 
 
 def coverage(points: np.ndarray, *, soft: float = 0.0, width: float | None = None) -> np.ndarray:
@@ -175,3 +177,18 @@ def texture(rng: np.random.Generator, scale: float) -> np.ndarray:
     zoom = Image.fromarray(coarse).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
     field = np.asarray(zoom)
     return (field - field.mean()) / (field.std() + np.float32(1e-6))
+
+
+def soften(image: np.ndarray, rng: np.random.Generator, share: float) -> np.ndarray:
+    """Return an image whose edges are soft in a part of it, as where a slice grazes a surface.
+
+    Args:
+        image: (256, 256).
+        rng: Where the part and the width of its edges come from.
+        share: About how much of the image is softened; 0 is none.
+    """
+    if share == 0:
+        return image
+    soft = ndimage.gaussian_filter(image, rng.uniform(0.6, 2.0), truncate=3.0)
+    mix = share * np.clip(0.5 + 0.7 * texture(rng, rng.uniform(15, 50)), 0, 1)
+    return image + np.clip(mix, 0, 1) * (soft - image)

@@ -89,7 +89,7 @@ def _paint_vessels(
 
 def _paint_airways(lung: np.ndarray, frame: Frame, rng: np.random.Generator) -> None:
     levels = frame.patient.levels
-    for _ in range(rng.poisson(5)):
+    for _ in range(rng.poisson(5 * frame.patient.style.airways)):
         side = rng.choice([-1, 1])
         spot = _hilum(frame, side) + rng.normal(0, 11, 2) + [side * 7, 6]
         size = rng.uniform(0.9, 3.2) * np.array([1, rng.uniform(0.8, 1.5)])

@@ -48,7 +48,7 @@ def paint_chest_wall(section: Section) -> None:
 def _paint_fat_planes(section: Section) -> None:
     """Paint fat between the muscles of the wall."""
     frame, rng = section.frame, section.rng
-    for _ in range(int(rng.integers(8, 20))):
+    for _ in range(round(section.patient.style.fat_planes * rng.integers(8, 20))):
         angle, mix = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.9)
         radius = mix * frame.cage + (1 - mix) * frame.wall
         turns = np.linspace(0, rng.uniform(0.1, 0.7), 14)

@@ -1,0 +1,146 @@
+"""The systems (K.T K + S) x = b that the classical methods solve, S diagonal in Fourier's basis.
+
+A blur that is continued periodically is diagonal there too: one division. Any other operator needs
+iterations, and no more than K and K.T.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ippy.operators import LinearOperator
+
+TOLERANCE = 1e-5  # norm of what is left of b, as a fraction of b's
+MOST_ITERATIONS = 100
+FLOOR = 1e-6  # least gain of the preconditioner, as a fraction of its largest
+
+
+class NormalEquations(Protocol):
+    """An operator K for images of one size (H, W), and how its systems are solved."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return K x of images (B, 1, H, W)."""
+
+    def data(self, y: Tensor) -> Tensor:
+        """Return K.T y in the form in which ``solve`` takes it."""
+
+    def solve(self, data: Tensor, shift: Tensor | float, more: Tensor | float, x: Tensor) -> Tensor:
+        """Return the x that solves (K.T K + S) x = K.T y + more, (B, 1, H, W).
+
+        Args:
+            data: What ``data`` made of y.
+            shift: What S does to each coefficient of a real transform, (B, 1, H, W // 2 + 1) or a
+                number.
+            more: Images (B, 1, H, W), or 0.
+            x: A guess, where to begin.
+        """
+
+
+class PeriodicBlur:
+    """A correlation with a kernel, continued periodically: exact, by Fourier coefficients."""
+
+    def __init__(self, kernel: Tensor, shape: tuple[int, int]) -> None:
+        self.shape = shape
+        self.h = transfer(kernel, shape)[:, : shape[1] // 2 + 1]  # the others are conjugates
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return K x."""
+        return torch.fft.irfft2(self.h * torch.fft.rfft2(x), s=self.shape)
+
+    def data(self, y: Tensor) -> Tensor:
+        """Return the coefficients of K.T y, (B, 1, H, W // 2 + 1)."""
+        return self.h.conj() * torch.fft.rfft2(y)
+
+    def solve(self, data: Tensor, shift: Tensor | float, more: Tensor | float, x: Tensor) -> Tensor:
+        """Return the solution, which needs no guess."""
+        if isinstance(more, Tensor):
+            data = data + torch.fft.rfft2(more)
+        system = (self.h.abs().square() + shift).clamp(min=torch.finfo(x.dtype).tiny)
+        return torch.fft.irfft2(data / system, s=self.shape)
+
+
+class AnyOperator:
+    """Any operator, by conjugate gradients (Hestenes and Stiefel, 1952).
+
+    They are preconditioned by the periodic operator that answers a bright pixel in the middle as
+    K.T K does. Where K.T K is periodic itself, as that of a ghost or of sampled frequencies, this
+    is exact, and one iteration is enough.
+    """
+
+    def __init__(self, operator: LinearOperator, shape: tuple[int, int], like: Tensor) -> None:
+        self.operator = operator
+        middle = (shape[0] // 2, shape[1] // 2)
+        pixel = like.new_zeros(1, 1, *shape)
+        pixel[(..., *middle)] = 1
+        answer = self.normal(pixel).roll((-middle[0], -middle[1]), dims=(-2, -1))
+        gain = torch.fft.rfft2(answer).real
+        self.gain = gain.clamp(min=FLOOR * gain.max().item())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return K x."""
+        return self.operator(x)
+
+    def data(self, y: Tensor) -> Tensor:
+        """Return K.T y, (B, 1, H, W)."""
+        return self.operator.T(y)
+
+    def normal(self, x: Tensor) -> Tensor:
+        """Return K.T K x."""
+        return self.operator.T(self.operator(x))
+
+    def solve(self, data: Tensor, shift: Tensor | float, more: Tensor | float, x: Tensor) -> Tensor:
+        """Return the solution to :data:`TOLERANCE`, from the guess x on."""
+
+        def system(x: Tensor) -> Tensor:
+            return self.normal(x) + _times(x, shift)
+
+        b, smallest = data + more, torch.finfo(x.dtype).tiny
+        least = TOLERANCE**2 * _dot(b, b)
+        residual = b - system(x)
+        z = direction = _divided(residual, self.gain + shift)
+        product = _dot(residual, z)
+        for _ in range(MOST_ITERATIONS):
+            if (_dot(residual, residual) <= least).all():
+                break
+            image = system(direction)
+            step = product / _dot(direction, image).clamp(min=smallest)
+            x, residual = x + step * direction, residual - step * image
+            z = _divided(residual, self.gain + shift)
+            before, product = product, _dot(residual, z)
+            direction = z + product / before.clamp(min=smallest) * direction
+        return x
+
+
+def transfer(kernel: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Return what a correlation with ``kernel`` does to each Fourier coefficient.
+
+    Args:
+        kernel: Odd square kernel (k, k), its centre the origin.
+        shape: Height and width of the images.
+
+    Returns:
+        Complex factors (H, W).
+    """
+    k = kernel.shape[0]
+    embedded = kernel.new_zeros(shape)
+    embedded[:k, :k] = kernel
+    centred = embedded.roll((-(k // 2), -(k // 2)), dims=(0, 1))
+    return torch.fft.fft2(centred).conj()  # conj: correlation, not convolution
+
+
+def _times(x: Tensor, factors: Tensor | float) -> Tensor:
+    if not isinstance(factors, Tensor):
+        return factors * x
+    return torch.fft.irfft2(factors * torch.fft.rfft2(x), s=x.shape[-2:])
+
+
+def _divided(x: Tensor, factors: Tensor) -> Tensor:
+    factors = factors.clamp(min=torch.finfo(x.dtype).tiny)
+    return torch.fft.irfft2(torch.fft.rfft2(x) / factors, s=x.shape[-2:])
+
+
+def _dot(x: Tensor, y: Tensor) -> Tensor:
+    return (x * y).sum(dim=(1, 2, 3), keepdim=True)

@@ -1,0 +1,42 @@
+"""The record of a study in a table to be read: a row a setting, seeds taken together."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ippy.studies.definition import load
+from ippy.studies.record import read
+
+COLUMNS = {
+    "validation.psnr": "validation (dB)",
+    "test.psnr": "test (dB)",
+    "real.psnr": "real (dB)",
+    "test.ssim": "SSIM",
+    "cpu_seconds": "core-seconds",
+}
+DIGITS = {"SSIM": 4, "core-seconds": 0}  # the others are decibels
+
+
+def summarise(name: str, *, complete: bool = True) -> pd.DataFrame:
+    """Return the means over the seeds, a row for each setting of the other factors.
+
+    The spread is the largest PSNR on the test slices minus the smallest, in dB, over the seeds of a
+    setting: a difference between settings that is no larger says nothing.
+
+    Args:
+        name: The study.
+        complete: Refuse a record in which runs are missing.
+
+    Raises:
+        ValueError: As :func:`~ippy.studies.read`.
+        FileNotFoundError: As :func:`~ippy.studies.read`.
+    """
+    table = read(name, complete=complete)
+    factors = [factor for factor in load(name).rows[0] if factor != "seed"]
+    groups = table.groupby(factors, sort=False)
+    there = [column for column in COLUMNS if column in table]
+    means = groups[there].mean().rename(columns=COLUMNS)
+    means.insert(0, "seeds", groups.size())
+    score = groups["test.psnr"]
+    means["spread (dB)"] = score.max() - score.min()
+    return means.round({column: DIGITS.get(column, 2) for column in means})
