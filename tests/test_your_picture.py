@@ -303,11 +303,14 @@ def test_every_answer_is_ippys_on_a_phone_by_keyboard(
     assert "Attention UNet" in canvas.get_attribute("aria-label")
     assert all(url.startswith((site, "data:", "blob:")) for url in asked), "asked of other hosts"
 
+    kernels = set()
     for theme in ("light", "dark"):
         page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
         page.wait_for_timeout(300)  # colours fade
+        kernels.add(page.evaluate("document.querySelector('.picture-kernel').toDataURL()"))
         found = Axe().run(page, context=".bd-article").response["violations"]
         assert not found, [f"{f['id']}: {f['nodes'][0]['html'][:200]}" for f in found]
+    assert len(kernels) == 2, "the kernel is drawn in the theme's colours"
     context.close()
 
 

@@ -26,7 +26,7 @@ from ippy.base.paths import output_dir, weights_dir
 from ippy.data.generation import SEED
 from ippy.data.phantoms import generate_slice
 from ippy.models import LABELS
-from ippy.problems.classical import TIKHONOV_WEIGHT
+from ippy.problems import Tikhonov, motion_deblurring
 from ippy.tools import export as exporting
 from ippy.tools.dicom import WINDOW
 
@@ -78,7 +78,7 @@ def pack_all(app: Sphinx, error: Exception | None) -> None:
         "megabytes": round(sum(sizes[name] for name in [*models, *runtime()]) / 1e6),
         "slices": [{"name": slice_name(label), "label": label} for label in SLICES],
         "task": TASK,
-        "weight": TIKHONOV_WEIGHT,
+        "weight": Tikhonov(motion_deblurring().operator).weight,
         "window": WINDOW,
         "magma": "".join(f"{byte:02x}" for row in magma() for byte in row),
     }

@@ -177,12 +177,19 @@ document.addEventListener("DOMContentLoaded", () => {
     enter("Tikhonov", tikhonov.restore(y, taps, facts.weight));
     progress.textContent = wanted ? "The models run again in a moment …" : "The models are loaded when you press " +
       `the button, once: ${facts.megabytes} MB in all.`;
-    const side = Math.max(settings.length, facts.task.length);
-    yourPicture.view.drawKernel(kernel, taps, side);
-    kernel.setAttribute("aria-label", `The blur's kernel: ${taps.length} pixels of ${side} × ${side}`);
+    showKernel();
     show();
     if (wanted) setTimeout(() => mine === turn && restore(), PAUSE);
   }
+
+  function showKernel() {
+    const side = Math.max(settings.length, facts.task.length);
+    yourPicture.view.drawKernel(kernel, taps, side);
+    kernel.setAttribute("aria-label", `The blur's kernel: ${taps.length} pixels of ${side} × ${side}`);
+  }
+
+  // It is drawn in the theme's colours.
+  new MutationObserver(showKernel).observe(document.documentElement, { attributeFilter: ["data-theme"] });
 
   function enter(label, image, seconds) {
     const shown = metrics.clamped(image);
