@@ -124,12 +124,12 @@ class SimpleUNet(Model):
     """
 
     min_size = 8
+    check_settings = staticmethod(check_counts)
     block: type[nn.Module] = ConvBlock
     gated = False
 
     def __init__(self, in_ch: int = 1, out_ch: int = 1, base_ch: int = 32) -> None:
         super().__init__()
-        check_counts(in_ch=in_ch, out_ch=out_ch, base_ch=base_ch)
         c = base_ch
         self.enc1 = self.block(in_ch, c)
         self.enc2 = Down(self.block(c, 2 * c))
@@ -183,10 +183,10 @@ class UNetPP(Model):
     """
 
     min_size = 4
+    check_settings = staticmethod(check_counts)
 
     def __init__(self, in_ch: int = 1, out_ch: int = 1, base_ch: int = 32) -> None:
         super().__init__()
-        check_counts(in_ch=in_ch, out_ch=out_ch, base_ch=base_ch)
         c = base_ch
         self.x0_0 = ConvBlock(in_ch, c)
         self.x1_0 = ConvBlock(c, 2 * c)

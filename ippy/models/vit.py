@@ -44,7 +44,6 @@ class PatchEmbed(Model):
         patch_size: int = 8,
     ) -> None:
         super().__init__()
-        check_counts(in_ch=in_ch, embed_dim=embed_dim, patch_size=patch_size)
         self.patch_size = self.min_size = patch_size
         self.proj = nn.Conv2d(in_ch, embed_dim, patch_size, stride=patch_size)
 
@@ -61,6 +60,8 @@ class PatchEmbed(Model):
         if H % P or W % P:
             wanted = f"expected multiples of the patch_size {P}"
             raise ValueError(f"x is {H}x{W} pixels; {wanted}")
+
+    check_settings = staticmethod(check_counts)
 
 
 class TransformerEncoderBlock(Model):
@@ -80,8 +81,6 @@ class TransformerEncoderBlock(Model):
 
     def __init__(self, embed_dim: int, num_heads: int, mlp_dim: int) -> None:
         super().__init__()
-        check_counts(mlp_dim=mlp_dim)
-        check_multiple(embed_dim=embed_dim, num_heads=num_heads)
         d = embed_dim
         self.norm1 = nn.LayerNorm(d)
         self.attn = nn.MultiheadAttention(d, num_heads, batch_first=True)
@@ -108,6 +107,12 @@ class TransformerEncoderBlock(Model):
         out = attend(*qkv.permute(2, 0, 3, 1, 4))  # (B, heads, N, d_k)
         joined = out.transpose(1, 2).reshape(B, N, d)  # (B, N, d)
         return attn.out_proj(joined)
+
+    @staticmethod
+    def check_settings(*, embed_dim: int, num_heads: int, mlp_dim: int) -> None:
+        """Check that all settings are counts, and heads of equal length."""
+        check_counts(mlp_dim=mlp_dim)
+        check_multiple(embed_dim=embed_dim, num_heads=num_heads)
 
     @entry("check_input")
     def attention_weights(self, x: Tensor) -> Tensor:
@@ -157,7 +162,6 @@ class ViTReconstructor(Model):
         mlp_dim: int = 256,
     ) -> None:
         super().__init__()
-        _check_settings(img_size, patch_size, in_ch, out_ch, embed_dim, depth)
         self.patch_size = P = patch_size
         self.grid_size = img_size // P
         d = embed_dim
@@ -240,6 +244,24 @@ class ViTReconstructor(Model):
             h = block(h)  # (B, N, d)
         return maps
 
+    @staticmethod
+    def check_settings(
+        *,
+        img_size: int,
+        patch_size: int,
+        in_ch: int,
+        out_ch: int,
+        embed_dim: int,
+        depth: int,
+        num_heads: int,
+        mlp_dim: int,
+    ) -> None:
+        """Check sides, channels and counts; the encoder's blocks check heads and MLP."""
+        check_multiple(img_size=img_size, patch_size=patch_size)
+        check_counts(in_ch=in_ch, out_ch=out_ch, depth=depth)
+        check_same_channels(in_ch, out_ch)
+        check_integer("embed_dim", embed_dim, least=4, most=LARGEST_COUNT)  # decoded from d // 4
+
     def check_input(self, x: Tensor, origin: Tensor | None = None) -> None:
         """Check images, and the places of their crops."""
         super().check_input(x)
@@ -272,12 +294,3 @@ def check_multiple(**sides: int) -> None:
     (name, value), (divisor_name, divisor) = sides.items()
     if value % divisor:
         raise ValueError(f"{name} {value} is not a multiple of {divisor_name} {divisor}")
-
-
-def _check_settings(
-    img_size: int, patch_size: int, in_ch: int, out_ch: int, embed_dim: int, depth: int
-) -> None:
-    check_multiple(img_size=img_size, patch_size=patch_size)
-    check_counts(in_ch=in_ch, out_ch=out_ch, depth=depth)
-    check_same_channels(in_ch, out_ch)
-    check_integer("embed_dim", embed_dim, least=4, most=LARGEST_COUNT)  # decoded from d // 4

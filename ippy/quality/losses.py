@@ -75,7 +75,10 @@ class SSIMLoss(nn.Module):
     def ssim_map(self, x_hat: Tensor, x: Tensor) -> Tensor:
         """Return SSIM window by window: (B, C, H, W), at most 1."""
         check_pair(x_hat, x, data_range=1)
-        x_hat, x = _at_least_float32(x_hat), _at_least_float32(x)
+        return self._compare(_at_least_float32(x_hat), _at_least_float32(x))
+
+    def _compare(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Return SSIM window by window: (B, C, H, W)."""
         mu_hat, mu = self._average(x_hat), self._average(x)  # (B, C, H, W)
         var_hat = self._average(x_hat * x_hat) - mu_hat * mu_hat
         var = self._average(x * x) - mu * mu

@@ -148,6 +148,13 @@ def test_lines_of_code_fit_in_the_column(path: Path) -> None:
             )
 
 
+@each_notebook
+def test_displayed_code_holds_no_argument_checks(path: Path) -> None:
+    for cell in code_cells(read(path)):
+        for line in shown_code(cell):
+            assert "check_" not in line and "@entry" not in line, f"{where(path, cell)}: {line!r}"
+
+
 def test_at_most_a_quarter_of_the_cells_is_ignored(capsys: pytest.CaptureFixture[str]) -> None:
     cells = [cell for path in NOTEBOOKS for cell in code_cells(read(path))]
     ignored = [cell for cell in cells if "nbval-ignore-output" in tags(cell)]
