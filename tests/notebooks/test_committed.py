@@ -135,6 +135,11 @@ def test_cells_fit_on_a_screen(path: Path) -> None:
 def shown_code(cell: NotebookNode) -> Iterator[str]:
     """Yield the lines of a cell's own code and of the source that it displays."""
     yield from cell.source.splitlines()
+    yield from displayed_source(cell)
+
+
+def displayed_source(cell: NotebookNode) -> Iterator[str]:
+    """Yield the lines of ippy's source that a cell displays."""
     for output in cell.outputs:
         yield from output.get("data", {}).get("text/markdown", "").splitlines()
 
@@ -151,7 +156,7 @@ def test_lines_of_code_fit_in_the_column(path: Path) -> None:
 @each_notebook
 def test_displayed_code_holds_no_argument_checks(path: Path) -> None:
     for cell in code_cells(read(path)):
-        for line in shown_code(cell):
+        for line in displayed_source(cell):
             assert "check_" not in line and "@entry" not in line, f"{where(path, cell)}: {line!r}"
 
 
