@@ -53,7 +53,7 @@ PARTS = {
         "operators transforms::test_vmap_is_a_loop "
         "transforms::test_an_operator_is_its_own_derivative",
     ),
-    "noise, tasks": ("problems/noise.py problems/tasks.py", "operators classical"),
+    "noise, tasks": ("problems/noise.py problems/tasks.py", "operators classical tasks"),
     "models": ("models/[!a]*.py", "models gated"),
     "attention": ("models/attention.py", "transforms"),
     "metrics": ("quality/metrics.py", "metrics"),

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ippy.base.paths import output_dir
 from ippy.commands.parsing import Subparsers
-from ippy.models import NAMES, spec
+from ippy.models import spec
 from ippy.tools.export import export
+from ippy.train import RECIPES
 
 
 def add(commands: Subparsers) -> None:
@@ -22,7 +23,7 @@ def add(commands: Subparsers) -> None:
         "of its weights.",
         epilog="Example: python -m ippy export UNet --output unet.onnx",
     )
-    command.add_argument("name", metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    command.add_argument("name", metavar="NAME", help=f"one of {', '.join(RECIPES)}")
     command.add_argument(
         "--output",
         type=Path,

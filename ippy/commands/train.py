@@ -11,9 +11,9 @@ from pathlib import Path
 from ippy.base.paths import data_dir
 from ippy.commands.parsing import Subparsers, add_skip_bad, add_task, report_skipped
 from ippy.data import MayoDataset, prepare_mayo
-from ippy.models import LABELS, NAMES
+from ippy.models import LABELS
 from ippy.problems.tasks import REFERENCE, make_task
-from ippy.train import Recipe
+from ippy.train import RECIPES, Recipe
 from ippy.train.course import checkpoint_path, is_finished, recipe_for, train_model
 from ippy.train.distributed import accelerator, on_main
 from ippy.train.resume import stopped_after
@@ -31,8 +31,8 @@ def add(commands: Subparsers) -> None:
         "-m ippy train --batch-size N ...` shares the work.",
         epilog="Example: python -m ippy train --resume CNN UNet",
     )
-    command.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}")
-    command.add_argument("--all", action="store_true", help="all seven, in that order")
+    command.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(RECIPES)}")
+    command.add_argument("--all", action="store_true", help="all of them, in that order")
     add_task(command)
     command.add_argument(
         "--output", type=Path, default=None, metavar="FOLDER", help="write here, not to weights/"
@@ -83,11 +83,11 @@ def _train(args: argparse.Namespace) -> None:
 
 def _recipes(args: argparse.Namespace) -> dict[str, Recipe]:
     """Return how to train each model, once it is sure that nothing would be lost by it."""
-    names = NAMES if args.all else args.names
-    unknown = [name for name in names if name not in NAMES]
+    names = tuple(RECIPES) if args.all else args.names
+    unknown = [name for name in names if name not in RECIPES]
     if unknown or not names:
         fault = f"{unknown[0]!r} is not a model" if unknown else "no model was named"
-        raise ValueError(f"{fault}; name some of {', '.join(NAMES)}, or use --all")
+        raise ValueError(f"{fault}; name some of {', '.join(RECIPES)}, or use --all")
     for name in names:
         if args.resume or args.restart:
             continue

@@ -112,5 +112,6 @@ RECIPES = {
     "ResidualUNet": Recipe(),
     "AttentionUNet": Recipe(),
     "UNetPP": Recipe(),
+    "GatedUNet": Recipe(),
     "ViT": Recipe(steps=20_000, loss="mse"),
 }
