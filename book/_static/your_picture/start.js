@@ -8,24 +8,14 @@
 var yourPicture = (() => {
   "use strict";
 
-  const folder = new URL("packed/", document.currentScript.src).href;
+  const { element, loader } = liveFigures; // of the live figures, whose script every page has
+  const script = loader(new URL("packed/", document.currentScript.src).href);
   const arrived = {}; // name -> text
-  const loading = {}; // name -> promise of the text
 
   /** Return the packed text of a name; it is loaded once, and again only after a failure. */
-  function load(name) {
-    loading[name] ??= new Promise((resolve, reject) => {
-      const script = document.createElement("script");
-      script.src = `${folder}${name}.js`;
-      script.onload = () => resolve(arrived[name]);
-      script.onerror = () => {
-        delete loading[name];
-        script.remove();
-        reject(new Error(`${name}.js could not be loaded`));
-      };
-      document.head.append(script);
-    });
-    return loading[name];
+  async function load(name) {
+    await script(`${name}.js`);
+    return arrived[name];
   }
 
   /** Return the bytes that were packed into a text. */
@@ -34,17 +24,6 @@ var yourPicture = (() => {
     for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     return new Uint8Array(await new Response(stream).arrayBuffer());
-  }
-
-  /** Make an element; a property that it does not know becomes an attribute. */
-  function element(tag, properties = {}, ...children) {
-    const made = document.createElement(tag);
-    for (const [name, value] of Object.entries(properties)) {
-      if (name in made) made[name] = value;
-      else made.setAttribute(name, value);
-    }
-    made.append(...children);
-    return made;
   }
 
   return {
