@@ -67,15 +67,16 @@ def pack_all(app: Sphinx, error: Exception | None) -> None:
     folder = Path(app.outdir) / "_static" / FOLDER / "packed"
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(VENDOR / "dicom-parser" / "dicomParser.min.js", folder / "dicom-parser.js")
-    parts = runtime() | {name: exported(name) for name in exporting.shipped()} | slices()
+    models = {name: exported(name) for name in exporting.shipped()}
+    run = runtime() | models
+    parts = run | slices()
     sizes = {name: write_packed(folder, name, content) for name, content in parts.items()}
-    models = [name for name in exporting.shipped() if name in sizes]
     facts = {
         "models": [
             {"name": name, "label": LABELS[name], "megabytes": megabytes(sizes[name])}
             for name in models
         ],
-        "megabytes": round(sum(sizes[name] for name in [*models, *runtime()]) / 1e6),
+        "megabytes": round(sum(sizes[name] for name in run) / 1e6),
         "slices": [{"name": slice_name(label), "label": label} for label in SLICES],
         "task": TASK,
         "weight": Tikhonov(motion_deblurring().operator).weight,
