@@ -253,8 +253,7 @@ class ViTReconstructor(Model):
         out_ch: int,
         embed_dim: int,
         depth: int,
-        num_heads: int,
-        mlp_dim: int,
+        **of_blocks: int,
     ) -> None:
         """Check sides, channels and counts; the encoder's blocks check heads and MLP."""
         check_multiple(img_size=img_size, patch_size=patch_size)
