@@ -36,7 +36,7 @@ else
 endif
 
 test: data  ## run everything: unit tests, every notebook, a strict build of the book
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 data: $(READY)  ## generate the slices in Mayo/, once
 	$(BIN)/python -m ippy prepare

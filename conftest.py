@@ -1,35 +1,50 @@
-"""What every test run shares: cells and tests that need pretrained features wait for them."""
+"""What every test run shares: cells and tests wait for the features or the package they need."""
 
 from __future__ import annotations
 
+import os
+from importlib.util import find_spec
+
 import pytest
+
+MISSING_DEEPINV = 'deepinv is not installed: python -m pip install -e ".[deepinv]"'
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker that unit tests use where notebooks use the tag ``needs-features``."""
+    """Register the markers, and let the processes of ``pytest -n`` share the cores."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    if workers > 1:  # before torch is imported; kernels and other programs inherit it
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+    # Unit tests are marked where notebooks have the tags needs-features and needs-deepinv.
     config.addinivalue_line("markers", "needs_features: needs the pretrained AlexNet features")
+    config.addinivalue_line("markers", "needs_deepinv: needs the package deepinv")
     config.addinivalue_line(
         "markers", "slow: longer versions of the hostile tests; run with -m slow"
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is slow unless -m asks; skip, and say why, what needs missing features."""
+    """Leave out what is slow unless -m asks; skip, and say why, what lacks its needs."""
     if not config.getoption("markexpr"):
         slow = [item for item in items if item.get_closest_marker("slow")]
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in slow]
-    waiting = [item for item in items if _needs_features(item)]
-    if not waiting:
-        return
-    from ippy.quality.features import MISSING_FEATURES, features_available
+    if find_spec("deepinv") is None:
+        _skip(items, "deepinv", MISSING_DEEPINV)
+    if any(_needs(item, "features") for item in items):
+        from ippy.quality.features import MISSING_FEATURES, features_available
 
-    if not features_available():
-        for item in waiting:
-            item.add_marker(pytest.mark.skip(reason=MISSING_FEATURES))
+        if not features_available():
+            _skip(items, "features", MISSING_FEATURES)
 
 
-def _needs_features(item: pytest.Item) -> bool:
+def _skip(items: list[pytest.Item], what: str, reason: str) -> None:
+    for item in items:
+        if _needs(item, what):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _needs(item: pytest.Item, what: str) -> bool:
     cell = getattr(item, "cell", None)  # nbval's items carry the notebook's cell
-    tagged = cell is not None and "needs-features" in cell.metadata.get("tags", [])
-    return tagged or item.get_closest_marker("needs_features") is not None
+    tagged = cell is not None and f"needs-{what}" in cell.metadata.get("tags", [])
+    return tagged or item.get_closest_marker(f"needs_{what}") is not None

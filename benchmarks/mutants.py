@@ -53,7 +53,7 @@ PARTS = {
         "operators transforms::test_vmap_is_a_loop "
         "transforms::test_an_operator_is_its_own_derivative",
     ),
-    "noise, tasks": ("problems/noise.py problems/tasks.py", "operators classical"),
+    "noise, tasks": ("problems/noise.py problems/tasks.py", "operators classical tasks"),
     "models": ("models/[!a]*.py", "models gated"),
     "attention": ("models/attention.py", "transforms"),
     "metrics": ("quality/metrics.py", "metrics"),
@@ -184,13 +184,13 @@ def enter(places: multiprocessing.Queue) -> None:
     mutators.register()
 
 
-def check_unchanged(part: str) -> float:
-    """Return how long a part's tests take on the course as it is, which they must accept."""
+def check_unchanged(command: str) -> float:
+    """Return how long tests take on the course as it is, which they must accept."""
     begin = time.perf_counter()
-    result = subprocess.run(shlex.split(test_command(part)), capture_output=True, text=True)
+    result = subprocess.run(shlex.split(command), capture_output=True, text=True)
     if result.returncode:
         raise RuntimeError(
-            f"the tests of {part} fail before any mutation, {result.returncode}:\n{result.stdout}"
+            f"before any mutation {command} fails, {result.returncode}:\n{result.stdout}"
         )
     return time.perf_counter() - begin
 
@@ -213,10 +213,10 @@ def run(sample: list[Mutant], session: WorkDB, workers: int) -> None:
     for number in range(workers):
         places.put(str(FOLDER / f"course-{number}"))
     with ProcessPoolExecutor(workers, context, enter, (places,)) as pool:
-        parts = sorted({mutant.part for mutant in waiting})
-        unchanged = tqdm(pool.map(check_unchanged, parts), total=len(parts), desc="No mutant")
-        limits = {part: 30 + 5 * seconds for part, seconds in zip(parts, unchanged, strict=True)}
-        jobs = {pool.submit(try_one, one, limits[one.part]): one for one in waiting}
+        commands = sorted({test_command(mutant.part) for mutant in waiting})
+        unchanged = tqdm(pool.map(check_unchanged, commands), total=len(commands), desc="No mutant")
+        limits = {key: 30 + 5 * seconds for key, seconds in zip(commands, unchanged, strict=True)}
+        jobs = {pool.submit(try_one, one, limits[test_command(one.part)]): one for one in waiting}
         for job in tqdm(as_completed(jobs), total=len(jobs), desc="Mutants"):
             session.set_result(jobs[job].item.job_id, job.result())
 
@@ -242,13 +242,13 @@ def change(result: WorkResult) -> tuple[str, str]:
     lines = str(result.diff).splitlines()
     before = [line[1:].strip() for line in lines if re.match(r"-(?!-)", line)]
     after = [line[1:].strip() for line in lines if re.match(r"\+(?!\+)", line)]
-    return " ".join(before), " ".join(after)
+    return " ".join(filter(None, before)), " ".join(filter(None, after))
 
 
 def table(sample: list[Mutant], results: dict[str, WorkResult]) -> tuple[str, list[str]]:
     """Return the table as Markdown, and the survivors that nothing explains."""
     explained = {
-        (entry["file"], entry["after"])
+        (entry["file"], entry["before"], entry["after"])
         for entry in tomllib.loads(EXPLAINED.read_text(encoding="utf-8")).get("equivalent", [])
     }
     rows, missed = [], []
@@ -260,7 +260,7 @@ def table(sample: list[Mutant], results: dict[str, WorkResult]) -> tuple[str, li
         for mutant in escaped:
             before, after = change(results[mutant.item.job_id])
             file = Path(mutant.mutation.module_path).as_posix()
-            if (file, after) in explained:
+            if (file, before, after) in explained:
                 equal += 1
             else:
                 missed.append(f"{file}:{mutant.mutation.start_pos[0]}\n  - {before}\n  + {after}")

@@ -23,7 +23,7 @@ except ImportError:
 def main() -> None:
     """Check that all ways agree, then time them."""
     if Blur is None:
-        print("deepinv is not installed: its rows are left out (pip install -e '.[benchmarks]')")
+        print("deepinv is not installed: its rows are left out (pip install -e '.[deepinv]')")
     blurring()
     tomography()
 

@@ -1,16 +1,19 @@
 """Build the book without its solutions: ``python book/student_edition.py``.
 
 The sources are copied to ``_build/student`` and everything that solves an exercise is cut out of
-the copy: the notebook of solutions, the files that ``check`` judges answers by, the solution blocks
-of the chapters with the cells between their ends, cells tagged ``solution``, and links to what is
-gone. So nothing is left for the pages, the search index or the downloads to show. The book itself
-is not touched.
+the copy: the notebook of solutions, the page for teachers, the files that ``check`` judges answers
+by, the solution blocks of the chapters with the cells between their ends, cells tagged
+``solution``, and links to what is gone. So nothing is left for the pages, the search
+index or the downloads to show. Exercises still answer on their page: what it judges by is in one
+script, encoded, with the hints and without what is said of a right answer. The book itself is not
+touched.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -23,12 +26,14 @@ import yaml
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parent.parent
-SOLUTIONS = "solutions"  # the notebook that is left out
+LEFT_OUT = "solutions", "instructor"  # pages
 ANSWERS = "exercises"  # the folder that is left out, of what is right and what is said of the rest
 TAG = "solution"  # of cells that speak about solutions
 
 FENCE = re.compile(r"^(?P<fence>`{3,}|:{3,})\s*(?:\{(?P<directive>[\w-]+)\})?")
-LINK = re.compile(rf"\[(?P<text>[^\]]*)\]\((?:[\w./]*/)?{SOLUTIONS}\.(?:ipynb|html|md)[^)]*\)")
+LINK = re.compile(
+    rf"\[(?P<text>[^\]]*)\]\((?:[\w./]*/)?(?:{'|'.join(LEFT_OUT)})\.(?:ipynb|html|md)[^)]*\)"
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -66,14 +71,16 @@ def write_sources(root: Path, folder: Path) -> None:
     if folder == root or folder in root.parents:
         raise ValueError(f"{folder} holds the course itself; name another folder")
     shutil.rmtree(folder, ignore_errors=True)
-    ignored = shutil.ignore_patterns(
-        f"{SOLUTIONS}.*", ANSWERS, "__pycache__", ".*", Path(__file__).name
-    )
+    pages = [f"{name}.*" for name in LEFT_OUT]
+    ignored = shutil.ignore_patterns(*pages, ANSWERS, "__pycache__", ".*", Path(__file__).name)
     shutil.copytree(root / "book", folder / "book", ignore=ignored)
+    data = runpy.run_path(str(root / "book" / "_sphinx" / "answer_data.py"))
+    script = data["packed"](data["without_reasons"](data["collect"](root / "book")))
+    (folder / "book" / data["SCRIPT"]).write_text(script, encoding="utf-8", newline="\n")
     shutil.copy(root / "_config.yml", folder)
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
     for part in toc["parts"]:
-        part["chapters"] = [c for c in part["chapters"] if c["file"] != f"book/{SOLUTIONS}"]
+        part["chapters"] = [c for c in part["chapters"] if Path(c["file"]).name not in LEFT_OUT]
     text = yaml.safe_dump(toc, sort_keys=False, allow_unicode=True)
     (folder / "_toc.yml").write_text(text, encoding="utf-8")
     for path in sorted((folder / "book").rglob("*")):

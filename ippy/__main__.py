@@ -1,4 +1,4 @@
-"""The command line: ``python -m ippy {prepare,import-dicom,train,evaluate,study}``."""
+"""The command line: ``python -m ippy {prepare,import-dicom,train,evaluate,export,study}``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 import torch
 
-from ippy.commands import evaluate, prepare, scans, study, train
+from ippy.commands import evaluate, export, prepare, scans, study, train
 from ippy.train import Stopped
 
 
@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
         "Everything runs on the best device there is: CUDA, MPS or CPU.",
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for command in (prepare, scans, train, evaluate, study):
+    for command in (prepare, scans, train, evaluate, export, study):
         command.add(commands)
     return top
 

@@ -12,8 +12,8 @@ WAYS = {
     "Muon, straight line": {},
     "Muon, cosine": {"schedule": "cosine"},
     "Muon, constant rate": {"schedule": "constant"},
-    "Muon, twice the rate": {"lr": 2},
-    "Muon, half the rate": {"lr": 0.5},
+    "Muon, twice the rate": {"times": 2},
+    "Muon, half the rate": {"times": 0.5},
     "Muon, AdamW at the whole rate": {"vector_lr": 1.0},
     "AdamW 0.001": {"optimizer": "adamw", "lr": 1e-3},
     "AdamW 0.003": {"optimizer": "adamw", "lr": 3e-3},
@@ -24,9 +24,8 @@ WAYS = {
 def job(model: str, way: str, seed: int) -> Job:
     """Train a model with its own recipe, shortened, but for the optimiser and its pace."""
     own, changes = RECIPES[model], dict(WAYS[way])
-    if "lr" in changes and "optimizer" not in changes:
-        changes["lr"] = own.lr * changes["lr"]
-    recipe = replace(own, steps=STEPS[model], seed=seed, **changes)
+    rate = own.lr * changes.pop("times", 1)
+    recipe = replace(own, **{"steps": STEPS[model], "seed": seed, "lr": rate} | changes)
     return Job(partial(build, model, seed=seed), recipe, slices=bodies)
 
 

@@ -608,3 +608,22 @@ def test_shipped_checkpoints_are_what_the_manifest_says(name):
     assert entry["history"]["seconds"] > 0 and entry["history"]["device"]
     assert entry["recipe"]["steps"] == entry["history"]["step"][-1]
     assert entry["test"]["images"] == 32
+
+
+def test_what_is_added_to_an_entry_belongs_to_the_file_that_is_there(course, monkeypatch):
+    monkeypatch.setenv("IPPY_COURSE", str(course))
+    save_checkpoint(build("CNN", seed=0), weights_dir() / "CNN.pth")
+    before = read_manifest()
+    with pytest.raises(ValueError, match=r"CNN\.pth was replaced meanwhile"):
+        manifest.amend({"CNN": {"sha256": "another", "seconds": 3}})
+    assert read_manifest() == before
+    manifest.amend({"CNN": {"sha256": before["CNN"]["sha256"], "seconds": 3}})
+    assert read_manifest() == {"CNN": before["CNN"] | {"seconds": 3}}
+
+
+def test_a_checkpoint_without_an_entry_has_no_recorded_checksum(course, monkeypatch):
+    monkeypatch.setenv("IPPY_COURSE", str(course))
+    save_checkpoint(build("CNN", seed=0), weights_dir() / "CNN.pth")
+    assert manifest.checksums(["CNN"]) == {"CNN": read_manifest()["CNN"]["sha256"]}
+    with pytest.raises(ValueError, match=r"manifest\.json has no entry 'UNet'.* train UNet"):
+        manifest.checksums(["CNN", "UNet", "ViT"])

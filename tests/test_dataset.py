@@ -187,7 +187,7 @@ def test_more_than_white_is_refused(tmp_path: Path) -> None:
 def test_the_command_takes_white(tmp_path: Path, monkeypatch, capsys) -> None:
     save(tmp_path, "P/0.png", low(body(side=64), 12))
 
-    def no_checkpoint(name: str) -> None:
+    def no_checkpoint(name: str, path: Path) -> None:
         raise FileNotFoundError("none")
 
     monkeypatch.setattr(evaluate_command, "load_checkpoint", no_checkpoint)

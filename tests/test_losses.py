@@ -80,6 +80,11 @@ def test_wrong_shapes_are_explained(
         make()(*(torch.zeros(shape) for shape in shapes))
 
 
+def test_images_of_bytes_are_not_taken_for_images_from_0_to_1() -> None:
+    with pytest.raises(ValueError, match=r"x goes from 0 to 2\.5; expected values on the scale"):
+        SSIMLoss()(torch.zeros(1, 1, 2, 2), torch.tensor([[[[0.0, 2.5], [1.0, 1.0]]]]))
+
+
 def test_ssim_is_the_formula_window_by_window() -> None:
     x_hat, x = pair(1, 1, 6, 5, dtype=torch.float64)
     a, b = (F.pad(image, (1, 1, 1, 1))[0, 0] for image in (x_hat, x))
@@ -257,6 +262,20 @@ def test_high_pass_sees_only_frequencies_from_the_cut_off_on() -> None:
     assert loss(fast, x).item() > FourierLoss()(fast, x).item() > 1e-4
 
 
+def test_the_highest_frequency_of_an_image_may_be_the_cut_off() -> None:
+    x_hat, x = pair(1, 1, 5, 1)
+    spectrum = torch.fft.fft(x_hat - x, dim=2, norm="ortho").abs()  # 0, 0.2, 0.4, 0.4 and 0.2
+    assert FourierLoss(high_pass=0.4)(x_hat, x).item() == pytest.approx(spectrum[..., 2, 0].item())
+    with pytest.raises(ValueError, match=r"x is 5x1 pixels; no frequency .* high_pass 0\.45"):
+        FourierLoss(high_pass=0.45)(x_hat, x)
+
+
+def test_combined_compares_no_images_of_different_sizes() -> None:
+    loss = CombinedLoss({"MSE": (1.0, nn.MSELoss())})  # which would repeat the smaller one
+    with pytest.raises(ValueError, match=r"x_hat has shape \(1, 1, 8, 8\) and x has \(2, 1, 8, 8"):
+        loss(torch.zeros(1, 1, 8, 8), torch.zeros(2, 1, 8, 8))
+
+
 def test_combined_is_the_weighted_sum_and_reports_its_terms() -> None:
     x_hat, x = pair(2, 1, 16, 16)
     mse, fourier = nn.MSELoss(), FourierLoss()
@@ -288,6 +307,17 @@ def test_combined_is_the_weighted_sum_and_reports_its_terms() -> None:
 def test_wrong_settings_are_explained(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_loss_that_is_no_module_is_explained() -> None:
+    with pytest.raises(TypeError, match=r"losses\['MSE'\]\[1\] is a function; expected a torch"):
+        CombinedLoss({"MSE": (1.0, F.mse_loss)})
+
+
+@needs_features
+def test_images_that_are_too_small_for_the_features_are_explained() -> None:
+    with pytest.raises(ValueError, match="x is 30x64 pixels; expected 31x31 at least"):
+        PerceptualLoss()(*pair(1, 1, 30, 64))
 
 
 @needs_features

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 import skimage.metrics
 import torch
 from torch import Tensor
 
-from ippy import quality
+from ippy import course_root, quality
 from ippy.quality import METRICS, lpips, metrics, mse, psnr, ssim
 from ippy.quality.features import MISSING_FEATURES, features_available
 
@@ -58,6 +60,16 @@ def test_flat_images_lose_nothing_to_rounding() -> None:
     assert ssim(x_hat, x).item() == pytest.approx(expected, abs=1e-5)
 
 
+def test_flat_images_that_are_far_apart_agree_too() -> None:
+    levels = torch.linspace(0, 1, 21)
+    x = levels.repeat_interleave(21)[:, None, None, None].expand(-1, 1, 12, 12)
+    x_hat = levels.repeat(21)[:, None, None, None].expand(-1, 1, 12, 12)
+    expected = [
+        skimage.metrics.structural_similarity(b, a, data_range=1) for a, b in slices(x_hat, x)
+    ]
+    np.testing.assert_allclose(ssim(x_hat, x).numpy(), expected, rtol=0, atol=1e-5)
+
+
 def test_data_range_is_that_of_scikit_image() -> None:
     x_hat, x = (255 * image for image in batch(2, 1, 32, 32))
     for (a, b), db, similarity in zip(
@@ -102,9 +114,24 @@ def test_every_metric_says_which_way_is_better(name: str) -> None:
 def test_the_table_of_metrics_has_the_metrics_of_the_package() -> None:
     assert list(METRICS) == ["mse", "psnr", "ssim", "lpips"]
     assert all(getattr(quality, name) is getattr(metrics, name) for name in METRICS)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        METRICS["psnr"].digits = 3
     assert (
         METRICS["psnr"].label == "PSNR (dB)" and f"{34.6964:.{METRICS['psnr'].digits}f}" == "34.70"
     )
+
+
+def test_ssim_stays_in_its_bounds_where_rounding_is_all_there_is() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x_hat, x = 1e7 + torch.rand(2, 500, 1, 7, 7, generator=generator, dtype=torch.float64)
+    assert (ssim(x_hat, x).abs() <= 1).all()
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_has_the_digits_of_the_published_table(name: str) -> None:
+    table = pd.read_csv(course_root() / "book" / "published.csv", comment="#", dtype=str)
+    (digits,) = {len(number.partition(".")[2]) for number in table[name]}
+    assert METRICS[name].digits == digits - (name == "psnr")  # hundredths of a dB are enough
 
 
 @pytest.mark.parametrize("name", METRICS)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -14,7 +16,10 @@ from torch.nn import functional as F
 
 from ippy.base.paths import weights_dir
 from ippy.models import LABELS, NAMES, build
-from ippy.models.cnn import ResCNN, SimpleCNN
+from ippy.models.catalogue import spec
+from ippy.models.cnn import LossStudyCNN, ResCNN, SimpleCNN
+from ippy.models.patches import pad_to_multiple
+from ippy.models.unet import AttentionUNet, ResidualUNet, SimpleUNet, UNetPP
 from ippy.models.vit import (
     PatchEmbed,
     TransformerEncoderBlock,
@@ -206,6 +211,22 @@ def test_the_readme_shows_each_model_by_its_label_and_its_size(root: Path, name:
     assert f"| {LABELS[name]} | {size:,} |" in (root / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    "architecture",
+    [SimpleUNet, ResidualUNet, AttentionUNet, UNetPP, ViTReconstructor, PatchEmbed, LossStudyCNN],
+)
+def test_the_defaults_are_the_sizes_of_the_course(architecture: type, models: dict) -> None:
+    parts = [part for model in models.values() for part in model.modules()]
+    (course,) = (part for part in parts if type(part) is architecture)
+    shapes = {key: value.shape for key, value in architecture().state_dict().items()}
+    assert shapes == {key: value.shape for key, value in course.state_dict().items()}
+
+
+def test_what_the_catalogue_says_of_a_model_stays() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        spec("CNN").label = "another"
+
+
 def test_unknown_name_lists_the_names() -> None:
     with pytest.raises(ValueError, match=r"name is 'Unet'.*'CNN'.*'UNetPP', 'ViT'"):
         build("Unet")
@@ -237,6 +258,11 @@ def test_wrong_input_is_explained(
         models[name](x)
 
 
+def test_numbers_of_another_type_than_the_weights_are_explained(models: dict) -> None:
+    with pytest.raises(TypeError, match=r"x holds torch\.float64, .* weights torch\.float32"):
+        models["CNN"](torch.zeros(1, 1, 8, 8, dtype=torch.float64))
+
+
 def test_a_unet_says_how_small_an_image_may_be(models: dict) -> None:
     with pytest.raises(ValueError, match="x is 7x64 pixels; expected 8x8 at least"):
         models["UNet"](torch.zeros(1, 1, 7, 64))
@@ -251,6 +277,15 @@ def test_a_unet_says_how_small_an_image_may_be(models: dict) -> None:
         (lambda: ResCNN(1, 2, 4), "in_ch is 1 and out_ch is 2"),
         (lambda: ViTReconstructor(img_size=30), "img_size 30 is not a multiple of patch_size 8"),
         (lambda: ViTReconstructor(embed_dim=30), "embed_dim 30 is not a multiple of num_heads 4"),
+        (lambda: ViTReconstructor(in_ch=0, out_ch=0), "in_ch is 0; expected 1 to"),
+        (lambda: SimpleCNN(1, 1, 0), "n_filters is 0; expected 1 to"),
+        (lambda: LossStudyCNN(n_filters=0), "n_filters is 0; expected 1 to"),
+        (lambda: SimpleUNet(base_ch=0), "base_ch is 0; expected 1 to"),
+        (lambda: UNetPP(in_ch=0), "in_ch is 0; expected 1 to"),
+        (lambda: UNetPP(out_ch=0), "out_ch is 0; expected 1 to"),
+        (lambda: ViTReconstructor(out_ch=2), "in_ch is 1 and out_ch is 2"),
+        (lambda: PatchEmbed(embed_dim=0), "embed_dim is 0; expected 1 to"),
+        (lambda: TransformerEncoderBlock(8, 2, 0), "mlp_dim is 0; expected 1 to"),
     ],
 )
 def test_wrong_settings_are_explained(make: Callable[[], object], message: str) -> None:
@@ -267,6 +302,20 @@ def test_patchify_is_unfold_and_unpatchify_its_inverse(shape: tuple[int, ...]) -
     patches = patchify(x, 8)
     assert torch.equal(patches, F.unfold(x, 8, stride=8).transpose(1, 2))
     assert torch.equal(unpatchify(patches, 8, (shape[2] // 8, shape[3] // 8)), x)
+
+
+@pytest.mark.parametrize("width", [8, 11, 16])
+@pytest.mark.parametrize("height", [2, 7, 8, 15, 16])
+def test_padding_reflects_the_border_where_it_can_and_only_as_far_as_it_must(
+    height: int, width: int
+) -> None:
+    x = images(2, 1, height, width)
+    padded = pad_to_multiple(x, 8)
+    bottom, right = -height % 8, -width % 8
+    assert padded.shape == (2, 1, height + bottom, width + right)
+    mode = "reflect" if height > bottom else "edge"
+    border = [(0, 0), (0, 0), (0, bottom), (0, right)]
+    assert torch.equal(padded, torch.from_numpy(np.pad(x.numpy(), border, mode)))
 
 
 def test_images_that_do_not_fit_patches_are_explained() -> None:
@@ -381,6 +430,7 @@ def test_positions_of_another_size_are_interpolated(models: dict) -> None:
     # a grid of half the size averages its vectors instead of leaving three of four out
     torch.nn.init.normal_(flat.pos_embed, generator=torch.Generator().manual_seed(0))
     assert flat.positions((16, 16)).std() < 0.7 < flat.positions((48, 48)).std()
+    assert flat.positions((32, 16)).std() > 0.7  # one side stays: nothing is averaged
 
 
 @pytest.mark.parametrize("size", [(250, 256), (100, 131), (8, 8), (5, 300), (1, 1)])

@@ -8,6 +8,8 @@ from ippy.models import NAMES, build
 from ippy.train import Recipe
 from ippy.train.muon import MOMENTUM, Muon, is_matrix, make_optimizers, orthogonalise
 
+from .callers import CALLERS_STATES
+
 
 @pytest.mark.parametrize("shape", [(6, 20), (20, 6), (16, 8, 3, 3), (64, 8, 2, 2), (5, 5)])
 @pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
@@ -31,6 +33,14 @@ def test_the_small_matrices_give_what_the_plain_iteration_gives():
         gram = x @ x.T
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
     torch.testing.assert_close(result, x.float(), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("state", ["float64 by default", "another device by default"])
+def test_the_callers_defaults_do_not_matter(state):
+    update = torch.randn(6, 20, generator=torch.Generator().manual_seed(0))
+    expected = orthogonalise(update)
+    with CALLERS_STATES[state]():
+        assert orthogonalise(update).equal(expected)
 
 
 def test_an_update_of_zeros_stays_zero():

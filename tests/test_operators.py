@@ -18,6 +18,8 @@ from ippy.operators import (
 )
 from ippy.problems import gaussian_noise, motion_deblurring
 
+from .callers import CALLERS_STATES
+
 RAGGED = torch.tensor([[0.0, 2.0, 0.0], [-1.0, 0.5, 0.0], [0.0, 0.0, 3.0]], dtype=torch.float64)
 BLURS = {
     "reference motion": Blurring((256, 256), kernel_type="motion", kernel_size=9, motion_angle=20),
@@ -130,6 +132,7 @@ def test_reference_kernel_is_eight_taps_of_an_eighth():
     expected = {(2, 0), (2, 1), (3, 2), (3, 3), (4, 4), (4, 5), (5, 6), (5, 7)}
     assert {tuple(place) for place in kernel.nonzero().tolist()} == expected
     assert (kernel[kernel > 0] == 1 / 8).all()
+    assert Blurring(kernel=kernel).img_shape == (256, 256)
 
 
 def test_gaussian_kernel_follows_its_formula():
@@ -300,18 +303,29 @@ def test_half_precision_accumulates_in_float32():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({}, "either kernel"),
-        ({"kernel_type": "motion", "kernel": torch.ones(3, 3)}, "either kernel"),
+        ({}, "either kernel.* got neither"),
+        ({"kernel_type": "motion", "kernel": torch.ones(3, 3)}, "either kernel.* got both"),
+        ({"kernel": object()}, r"kernel can't be made a \(k, k\) tensor"),
         ({"kernel_type": "box"}, "kernel_type is 'box'"),
         ({"kernel_type": "motion", "kernel_size": 8}, "odd"),
         ({"kernel_type": "gaussian", "kernel_variance": 0.0}, "kernel_variance"),
         ({"kernel": torch.ones(3, 5)}, r"\(k, k\)"),
         ({"kernel": torch.zeros(3, 3)}, "kernel sums to 0"),
+        ({"kernel_type": "motion", "img_shape": (64,)}, "img_shape has 1 entries"),
     ],
 )
 def test_bad_kernels_are_explained(arguments, says):
     with pytest.raises(ValueError, match=says):
-        Blurring((64, 64), **arguments)
+        Blurring(**arguments)
+
+
+@pytest.mark.parametrize("state", CALLERS_STATES.values(), ids=CALLERS_STATES)
+@pytest.mark.parametrize("kernel_type", ["motion", "gaussian"])
+def test_a_kernel_is_the_same_in_any_state(kernel_type, state):
+    expected = Blurring(kernel_type=kernel_type, kernel_size=5).kernel
+    with state():
+        kernel = Blurring(kernel_type=kernel_type, kernel_size=5).kernel
+    assert kernel.dtype == torch.float32 and kernel.equal(expected)
 
 
 def test_bad_images_are_explained():
@@ -320,6 +334,16 @@ def test_bad_images_are_explained():
         K(torch.ones(1, 1, 8, 8, dtype=torch.uint8))
     with pytest.raises(ValueError, match=r"\(\.\.\., H, W\)"):
         K(torch.ones(8))
+    with pytest.raises(ValueError, match="x holds NaN"):
+        K(torch.full((1, 1, 8, 8), torch.nan))
+    assert K(torch.ones(0, 1, 8, 8)).shape == (0, 1, 8, 8)
+
+
+def test_bad_measurements_are_explained():
+    with pytest.raises(ValueError, match=r"y has shape \(8,\); expected \(B, C, H, W\), "):
+        gaussian_noise(torch.ones(8), 0.1)
+    with pytest.raises(TypeError, match=r"generator is an int; expected a torch\.Generator"):
+        motion_deblurring().measure(torch.ones(1, 1, 8, 8), 3)
 
 
 @pytest.mark.parametrize("shape", [(3, 1, 16, 16), (1, 16, 16), (16, 16)], ids=str)
@@ -348,6 +372,14 @@ def test_one_image_gets_the_published_noise():
     expected = e / e.norm() * y.norm() * 0.01
     noise = gaussian_noise(y, 0.01, torch.Generator().manual_seed(123))
     torch.testing.assert_close(noise, expected)
+
+
+def test_noise_without_a_generator_is_torchs_own():
+    y = images(1, 1, 16, 16)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        found = gaussian_noise(y, 0.05)
+    assert found.equal(gaussian_noise(y, 0.05, torch.Generator().manual_seed(7)))
 
 
 def test_noise_leaves_the_global_state_alone_and_a_black_image_black():

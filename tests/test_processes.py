@@ -75,7 +75,7 @@ def test_two_processes_do_what_one_does(tiny, course, monkeypatch):
         assert sorted(written) == ["m.pth", "manifest.json"]
 
     assert out.count("Training CNN") == 2 and out.count("CNN is finished") == 1
-    assert [line[-1] for line in out.splitlines() if line.startswith("status")] == list("000022")
+    assert sorted(re.findall(r"status (\d)", out)) == list("000022")  # lines may run together
     assert err.count("2 processes can't share a batch of 3 slices equally") == 1
     entry = json.loads((course / "weights" / "manifest.json").read_text(encoding="utf-8"))["CNN"]
     assert entry["recipe"]["batch_size"] == 2 and entry["test"]["images"] == 1

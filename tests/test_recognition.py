@@ -131,6 +131,7 @@ FILES = {
     "zeros": (bytes(5000), "holds zeros only: a download or copy that stopped", "where it came"),
     "cut": (STATE[:5000], "is cut short: the beginning of a checkpoint", "from where it came"),
     "cut, legacy": (LEGACY[:5000], "is cut short or damaged", "from where it came"),
+    "length": ((64).to_bytes(8, "little") + bytes([7, 255] * 99), "no checkpoint", "where it"),
     "noise": (bytes([7, 255, 3, 200] * 99), "cut short or damaged, or no checkpoint", "where it"),
 }  # fmt: skip
 

@@ -11,9 +11,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
+from playwright.sync_api import Browser
 from sphinx.search.en import SearchEnglish
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,19 +99,53 @@ def test_no_file_holds_a_line_of_a_solution(folder: Path, secrets: set[str]) -> 
         assert not leaked, f"{path.relative_to(folder)} holds {leaked[:3]}"
 
 
-def test_no_file_says_which_answer_is_right(folder: Path) -> None:
+@pytest.fixture(scope="module")
+def entries() -> list[dict[str, Any]]:
+    """The exercises that need no program."""
+    files = sorted((ROOT / "book" / "exercises").glob("*_*.json"))
+    return [entry for path in files for entry in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def test_no_file_says_which_answer_is_right(folder: Path, entries: list[dict[str, Any]]) -> None:
     assert (folder / "book" / "exercises.ipynb").is_file()
     assert not (folder / "book" / "exercises").exists()
-    entries = [
-        entry
-        for path in sorted((ROOT / "book" / "exercises").glob("*_*.json"))
-        for entry in json.loads(path.read_text(encoding="utf-8"))
-    ]
     said = [squeezed(text) for entry in entries for text in (entry["why"], *entry["hints"])]
     assert len(said) > 40
-    for path in (p for p in folder.rglob("*") if p.suffix in TEXT and "_static" not in p.parts):
+    files = [p for p in folder.rglob("*") if p.suffix in TEXT]
+    assert any("_static" in p.parts and p.name == "data.js" for p in files)
+    for path in (p for p in files if "_static" not in p.parts or p.parent.name == "answers"):
         text = squeezed(path.read_text(encoding="utf-8", errors="replace"))
         assert not [words for words in said if words in text], path.relative_to(folder)
+
+
+def test_the_pages_script_keeps_the_hints_and_no_solution(
+    folder: Path, entries: list[dict[str, Any]], secrets: set[str]
+) -> None:
+    data = runpy.run_path(str(ROOT / "book" / "_sphinx" / "answer_data.py"))
+    scripts = sorted(folder.rglob("data.js"))
+    assert len(scripts) == 2, "one with the sources, one with the pages"
+    for script in scripts:
+        content = data["unpacked"](script.read_text(encoding="utf-8"))
+        kept = [entry for chapter in content["chapters"].values() for entry in chapter]
+        assert [entry["hints"] for entry in kept] == [entry["hints"] for entry in entries]
+        text = squeezed(json.dumps(content, ensure_ascii=False))
+        assert not [entry["name"] for entry in entries if squeezed(entry["why"]) in text]
+        # What is said of a wrong answer stays: it is what the reader of that answer needs.
+        said = [entry.get("mistakes", entry.get("options")) for entry in kept]
+        replies = squeezed(json.dumps(said, ensure_ascii=False))
+        assert not [secret for secret in secrets if secret in text and secret not in replies]
+
+
+def test_exercises_answer_with_hints(folder: Path, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto((folder / "_build" / "html" / "book" / "exercises.html").as_uri())
+    form = page.locator('.answer-form[data-exercise="rounding"]')
+    for answer, reply in {"52.9": "Hint 1 of 3", "58.92": "Right."}.items():
+        form.get_by_label("Your answer").fill(answer)
+        form.get_by_role("button", name="Check").click()
+        assert reply in form.get_by_role("status").inner_text()
+    assert form.get_by_role("status").inner_text().strip() == "Right."
+    page.close()
 
 
 def test_search_knows_no_word_that_only_solutions_use(folder: Path) -> None:

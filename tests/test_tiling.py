@@ -82,6 +82,15 @@ def test_tiles_cover_each_pixel_once_and_fade(overlap: int, size: tuple[int, int
     assert not any(training for training, *_ in model.asked) and model.training
 
 
+def test_a_tile_gives_way_to_the_next_along_a_ramp() -> None:
+    model = Moody()
+    model.change = lambda x: torch.full_like(x, len(model.asked) - 1)  # 0, 1, 2
+    across = restore(model, images(1, 1, 16, 368), tile=128, overlap=8)[0, 0, 0]
+    ramp, level = torch.arange(1, 9) / 9, torch.ones(112)
+    expected = torch.cat([torch.zeros(120), ramp, level, 1 + ramp, 2 * torch.ones(120)])
+    torch.testing.assert_close(across, expected)
+
+
 def test_tiles_agree_with_the_whole_image(mosaic: tuple[Tensor, Tensor]) -> None:
     x, y = mosaic
     unet = load_checkpoint("UNet")

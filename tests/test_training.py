@@ -16,7 +16,7 @@ from ippy.models import NAMES, build
 from ippy.operators import Blurring
 from ippy.problems import InverseProblem
 from ippy.quality import psnr
-from ippy.train import RECIPES, Recipe, fit
+from ippy.train import RECIPES, Recipe, fit, pairs
 from ippy.train import loop as training
 from ippy.train.pairs import TrainingPairs, cut
 from ippy.train.recipe import with_defaults
@@ -50,7 +50,9 @@ def test_the_loss_falls_and_the_checkpoint_holds_the_result(problem, tmp_path):
     history = fit(model, Blobs(), problem, SHORT, save_to=tmp_path / "m.pth", progress=False)
     assert history.loss[-1] < 0.7 * history.loss[0]
     assert history.step == list(range(1, 31)) and len(history.loss) == 30
-    assert history.seconds > 0 and history.images_per_second > 0
+    whole_images = 30 * SHORT.batch_size * SHORT.crop**2 / Blobs().slices[0].numel()
+    seconds = whole_images / history.images_per_second
+    assert 0 < history.seconds == pytest.approx(seconds, abs=0.06)  # rounded to tenths
     assert not model.training
     x = torch.rand(1, 1, 32, 32)
     saved = load_checkpoint(build("ResCNN"), tmp_path / "m.pth")
@@ -193,6 +195,32 @@ def test_the_rate_warms_up_and_falls_to_nothing():
     assert rates[10:] == pytest.approx([k / 90 for k in range(90, 0, -1)])
 
 
+@pytest.mark.parametrize(("options", "shown"), [({}, True), ({"progress": False}, False)])
+def test_one_step_is_a_recipe_and_a_bar_shows_it_where_it_may(problem, capsys, options, shown):
+    recipe = Recipe(steps=1, batch_size=1, crop=32)
+    history = fit(build("CNN", seed=0), Blobs(), problem, recipe, device="cpu", **options)
+    assert history.step == [1]
+    assert ("1/1" in capsys.readouterr().err) == shown
+
+
+def test_validation_is_in_evaluation_mode_and_steps_are_not(problem):
+    class Watched(nn.Conv2d):
+        def forward(self, x):
+            modes.append((self.training, torch.is_grad_enabled(), len(x)))
+            return super().forward(x)
+
+    modes, recipe = [], Recipe(steps=2, batch_size=3, crop=32)
+    fit(
+        Watched(1, 1, 3, padding=1), Blobs(), problem, recipe,
+        validation=Blobs().slices[:2], device="cpu", progress=False,
+    )  # fmt: skip
+    assert modes == [(True, True, 3)] * 2 + [(False, False, 1)] * 2
+
+
+def test_the_families_of_random_streams_never_meet():
+    assert len({pairs.ORDER, pairs.PAIR, pairs.MODEL}) == 3
+
+
 def test_the_rate_can_fall_along_a_cosine_or_stay():
     rates = {
         name: [Recipe(steps=100, warmup=0.2, schedule=name).rate(step) for step in (19, 40, 60, 80)]
@@ -230,6 +258,7 @@ def test_bad_data_is_explained(problem):
         ({"clip": float("inf")}, "clip is inf"),
         ({"loss": ["mse"]}, "loss is "),
         ({"batch_size": -1}, "batch_size is -1"),
+        ({"batch_size": 5000}, "batch_size is 5000; expected 1 to 4096"),
         ({"crop": 0}, "crop is 0"),
         ({"lr": float("nan")}, "lr is nan"),
         ({"warmup": 2}, "warmup is 2"),
@@ -318,6 +347,27 @@ def test_a_crop_that_does_not_fit_the_patches_is_refused(problem):
 def test_a_slice_of_another_shape_is_named(problem):
     slices = [*Blobs().slices[:3], torch.zeros(1, 64, 48)]
     with pytest.raises(ValueError, match=r"dataset\[3\] has shape \(1, 64, 48\) and dataset\[0\]"):
+        fit(build("CNN"), slices, problem, SHORT, device="cpu", progress=False)
+
+
+def test_a_loss_that_is_nan_stops_the_run_at_the_end_of_the_block(problem, monkeypatch):
+    plain, taken = training.Run.step, []
+
+    def step(run):
+        plain(run)
+        taken.append(run.done)
+        if run.done == 3:
+            run.losses[2] = torch.nan
+
+    monkeypatch.setattr(training.Run, "step", step)
+    with pytest.raises(FloatingPointError, match="the loss became nan at step 3"):
+        fit(build("CNN"), Blobs(), problem, SHORT, device="cpu", progress=False)
+    assert taken == [1, 2, 3]  # a block of so short a run is one step
+
+
+def test_a_slice_that_holds_nan_is_named(problem):
+    slices = [*Blobs().slices[:3], torch.full((1, 48, 64), torch.nan)]
+    with pytest.raises(ValueError, match=r"dataset\[3\] holds NaN"):
         fit(build("CNN"), slices, problem, SHORT, device="cpu", progress=False)
 
 

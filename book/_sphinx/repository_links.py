@@ -22,12 +22,17 @@ def address() -> str | None:
     return f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{name}" if name else None
 
 
+def branch() -> str:
+    """Return the branch that is built, on GitHub."""
+    return os.environ.get("GITHUB_REF_NAME", "main")
+
+
 def add_buttons(app: Sphinx, config: Config) -> None:
     """Tell the theme where the sources are and who can run them."""
     if repository := address():
         config.html_theme_options |= {
             "repository_url": repository,
-            "repository_branch": os.environ.get("GITHUB_REF_NAME", "main"),
+            "repository_branch": branch(),
             "path_to_docs": "",
             "use_repository_button": True,
             "use_issues_button": True,

@@ -6,10 +6,12 @@ import inspect
 import textwrap
 import time
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import torch
+from IPython import get_ipython
 from IPython.display import Markdown
 from torch import Tensor
 
@@ -20,6 +22,19 @@ def show_source(*things: Callable[..., Any]) -> Markdown:
     """Show the source of functions, methods or classes as it stands in ippy."""
     sources = [textwrap.dedent(inspect.getsource(thing)).rstrip() for thing in things]
     return Markdown("\n\n".join(f"```python\n{source}\n```" for source in sources))
+
+
+def needs(package: str) -> None:
+    """Let all cells from here on say in a line that a package is missing, where it is.
+
+    Args:
+        package: What they import, and what ``pip install -e ".[<package>]"`` installs.
+    """
+    if find_spec(package) is None:
+        command = f'python -m pip install -e ".[{package}]"'
+        missing = f"{package} is not installed; in the course's folder: {command}"
+        print(missing)
+        get_ipython().input_transformers_cleanup.append(lambda lines: [f"print({missing!r})\n"])
 
 
 def seeded(seed: int) -> torch.Generator:

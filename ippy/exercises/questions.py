@@ -19,6 +19,7 @@ from ippy.exercises.core import Exercise, Judge, Wrong
 from ippy.exercises.expressions import evaluate
 from ippy.exercises.inputs import fresh, fresh_integer
 from ippy.exercises.reading import as_letter, as_number, messages
+from ippy.exercises.written import as_function
 
 POINTS = 20  # at which a formula is tried, beside its example
 
@@ -80,11 +81,15 @@ def number(entry: dict[str, Any]) -> Judge:
 
 
 def formula(entry: dict[str, Any]) -> Judge:
-    """Ask for a formula, written as a function of numbers."""
+    """Ask for a formula, written as a function of numbers, or as a text."""
 
-    def judge(answer: Callable[..., Any]) -> None:
+    def judge(answer: Callable[..., Any] | str) -> None:
         points = [entry["example"], *(_point(entry["arguments"]) for _ in range(POINTS))]
-        values = [as_number(call(answer, **point)) for point in points]
+        if isinstance(answer, str):
+            function = as_function(answer, [argument["name"] for argument in entry["arguments"]])
+            values = [_value(function, point) for point in points]
+        else:
+            values = [as_number(call(answer, **point)) for point in points]
         if not _agrees(entry["value"], points, values):
             _explain(entry, points, values)
 
@@ -95,11 +100,22 @@ def _explain(entry: dict[str, Any], points: list[dict], values: list[float]) -> 
     for mistake in entry["mistakes"]:
         if _agrees(mistake["value"], points, values):
             raise Wrong(mistake["feedback"])
-    where = ", ".join(f"{name} = {value:g}" for name, value in points[0].items())
+    where = _spoken(points[0])
     if _agrees(entry["value"], points[:1], values[:1]):
         raise Wrong(messages()["formula_near"].format(point=where))
     size = "large" if values[0] > evaluate(entry["value"], **points[0]) else "small"
     raise Wrong(messages()[f"formula_{size}"].format(point=where, value=f"{values[0]:.6g}"))
+
+
+def _value(function: Callable[..., float], point: dict[str, float]) -> float:
+    try:
+        return function(**point)
+    except ArithmeticError:
+        raise Wrong(messages()["formula_undefined"].format(point=_spoken(point))) from None
+
+
+def _spoken(point: dict[str, float]) -> str:
+    return ", ".join(f"{name} = {value:g}" for name, value in point.items())
 
 
 def _point(arguments: list[dict[str, Any]]) -> dict[str, float]:

@@ -14,6 +14,7 @@ from ippy.base.paths import course_root
 from ippy.exercises.core import Unanswered, Unusable, Wrong
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+NOT_FINITE = re.compile(r"[+-]?(inf|infinity|nan)", re.IGNORECASE)
 
 
 @cache
@@ -53,13 +54,15 @@ def as_number(answer: Any, unit: str = "") -> float:
         unit: What it is measured in; a text may end with it.
 
     Raises:
-        Unanswered: It is the stub.
+        Unanswered: It is the stub, or an empty text.
         Unusable: It is no number, or one with a comma, a percent sign or another unit.
         Wrong: It is not finite.
     """
     if answer is Ellipsis or answer is None:
         raise Unanswered
     if isinstance(answer, str):
+        if not answer.strip():
+            raise Unanswered
         return _finite(_number_in(answer, unit))
     if isinstance(answer, tuple) and 1 <= len(answer) <= 2:
         raise Unusable(_about_a_comma(answer))
@@ -88,16 +91,16 @@ def _number_in(text: str, unit: str) -> str:
     """Return the number that a text holds, and nothing else, as ``float`` reads it."""
     text = text.strip().replace("−", "-")
     number = NUMBER.match(text)
-    if "," in text and any(character.isdigit() for character in text):
+    if "," in text and any(character.isdecimal() for character in text):
         raise Unusable(messages()["comma"])
-    if text.lower().lstrip("+-") in ("inf", "infinity", "nan"):
+    if NOT_FINITE.fullmatch(text):
         return text
     if number is None:
         raise Unusable(messages()["text"])
     rest = text[number.end() :].strip()
     if rest == "%":
         raise Unusable(messages()["percent"])
-    if rest and rest.casefold() != unit.casefold():
+    if rest and rest.lower() != unit.lower():
         words = messages()["unit_of" if unit else "unit"]
         raise Unusable(words.format(rest=rest, unit=unit))
     return number[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -47,10 +48,25 @@ def entry(check: str) -> Callable[[Callable], Callable]:
     return decorate
 
 
+def _checked_first(init: Callable[..., None], check: Callable[..., None]) -> Callable[..., None]:
+    """Return an ``__init__`` whose arguments, defaults among them, are checked before."""
+    signature = inspect.signature(init)
+
+    @functools.wraps(init)
+    def checked(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+        bound = signature.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        check(**{name: value for name, value in bound.arguments.items() if name != "self"})
+        init(self, *args, **kwargs)
+
+    return checked
+
+
 class Model(nn.Module):
     """A network on images (B, C, H, W), which are checked once, at the outermost call.
 
-    ``forward`` and the blocks that it calls trust their arguments.
+    ``forward`` and the blocks that it calls trust their arguments. So does an ``__init__``: a class
+    that has a static method ``check_settings`` lets it see the arguments, by name, before.
 
     Attributes:
         min_size: Smallest height and width in pixels.
@@ -59,6 +75,11 @@ class Model(nn.Module):
     min_size = 1
 
     __call__ = entry("check_input")(nn.Module.__call__)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "check_settings" in vars(cls):
+            cls.__init__ = _checked_first(cls.__init__, cls.check_settings)
 
     def check_input(self, x: Tensor) -> None:
         """Check that ``x`` is a batch of images that the first convolution can take.

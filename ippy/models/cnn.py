@@ -26,8 +26,6 @@ class SimpleCNN(Model):
 
     def __init__(self, in_ch: int, out_ch: int, n_filters: int, kernel_size: int = 3) -> None:
         super().__init__()
-        check_counts(in_ch=in_ch, out_ch=out_ch, n_filters=n_filters)
-        check_window("kernel_size", kernel_size)
         padding = kernel_size // 2
         self.conv1 = nn.Conv2d(in_ch, n_filters, kernel_size, padding=padding)
         self.conv2 = nn.Conv2d(n_filters, n_filters, kernel_size, padding=padding)
@@ -38,6 +36,12 @@ class SimpleCNN(Model):
         h = F.relu(self.conv1(x), inplace=True)  # (B, n_filters, H, W)
         h = F.relu(self.conv2(h), inplace=True)  # (B, n_filters, H, W)
         return self.conv3(h)  # (B, out_ch, H, W)
+
+    @staticmethod
+    def check_settings(*, kernel_size: int, **counts: int) -> None:
+        """Check the counts, and that the kernels are odd."""
+        check_counts(**counts)
+        check_window("kernel_size", kernel_size)
 
 
 class ResCNN(SimpleCNN):
@@ -50,21 +54,24 @@ class ResCNN(SimpleCNN):
         ValueError: ``in_ch`` and ``out_ch`` differ, or ``kernel_size`` is even.
     """
 
-    def __init__(self, in_ch: int, out_ch: int, n_filters: int, kernel_size: int = 3) -> None:
-        super().__init__(in_ch, out_ch, n_filters, kernel_size)
-        check_same_channels(in_ch, out_ch)
-
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C, H, W)."""
         return x + torch.tanh(super().forward(x))
+
+    @staticmethod
+    def check_settings(**settings: int) -> None:
+        """Check, too, that what is added has the channels of the input."""
+        SimpleCNN.check_settings(**settings)
+        check_same_channels(settings["in_ch"], settings["out_ch"])
 
 
 class LossStudyCNN(Model):
     """The small network of the loss-design chapter: SimpleCNN with half the filters."""
 
+    check_settings = staticmethod(check_counts)
+
     def __init__(self, in_ch: int = 1, out_ch: int = 1, n_filters: int = 16) -> None:
         super().__init__()
-        check_counts(in_ch=in_ch, out_ch=out_ch, n_filters=n_filters)
         self.net = nn.Sequential(
             nn.Conv2d(in_ch, n_filters, 3, padding=1),
             nn.ReLU(inplace=True),

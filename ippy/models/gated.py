@@ -59,8 +59,6 @@ class GatedUNet(Model):
 
     def __init__(self, in_ch: int = 1, out_ch: int = 1, base_ch: int = 24) -> None:
         super().__init__()
-        check_counts(in_ch=in_ch, out_ch=out_ch, base_ch=base_ch)
-        check_same_channels(in_ch, out_ch)
         c = base_ch
         self.first = nn.Conv2d(in_ch, c, 3, padding=1)
         self.enc1 = _blocks(1, c)
@@ -89,6 +87,12 @@ class GatedUNet(Model):
         h = self.dec2(self.up2(h) + e2)  # (B, 2c, H/2, W/2)
         h = self.dec1(self.up1(h) + e1)  # (B, c, H, W)
         return x + self.last(h)[..., : x.shape[2], : x.shape[3]]  # (B, C, H, W)
+
+    @staticmethod
+    def check_settings(**counts: int) -> None:
+        """Check that all settings are counts, and that the input can be added."""
+        check_counts(**counts)
+        check_same_channels(counts["in_ch"], counts["out_ch"])
 
 
 def _blocks(count: int, channels: int) -> nn.Sequential:

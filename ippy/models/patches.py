@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 
 def patchify(x: Tensor, patch_size: int) -> Tensor:
-    """Cut images into patches that do not overlap, row by row, each flattened.
+    """Cut images into patches without overlap, row by row, each flattened.
 
     Args:
         x: Images (B, C, H, W), H and W multiples of P.
@@ -22,7 +22,11 @@ def patchify(x: Tensor, patch_size: int) -> Tensor:
     return x.reshape(B, (H // P) * (W // P), C * P * P)  # (B, N, C*P*P)
 
 
-def unpatchify(patches: Tensor, patch_size: int, grid: tuple[int, int]) -> Tensor:
+def unpatchify(
+    patches: Tensor,
+    patch_size: int,
+    grid: tuple[int, int],
+) -> Tensor:
     """Put patches back in their places: the inverse of :func:`patchify`.
 
     Args:

@@ -66,9 +66,9 @@ class AttentionGate(nn.Module):
         self.psi = nn.Conv2d(channels, 1, 1)
 
     def weights(self, up: Tensor, skip: Tensor) -> Tensor:
-        """Return the weights in [0, 1], (B, 1, H, W), for ``up`` and ``skip`` of (B, C, H, W)."""
-        h = F.relu(self.gate_proj(up) + self.skip_proj(skip), inplace=True)  # (B, C, H, W)
-        return torch.sigmoid(self.psi(h))
+        """Map two (B, C, H, W) to weights in [0, 1], (B, 1, H, W)."""
+        h = self.gate_proj(up) + self.skip_proj(skip)  # (B, C, H, W)
+        return torch.sigmoid(self.psi(F.relu(h, inplace=True)))
 
     def forward(self, up: Tensor, skip: Tensor) -> Tensor:
         """Return the gated skip, (B, C, H, W)."""
@@ -124,12 +124,12 @@ class SimpleUNet(Model):
     """
 
     min_size = 8
+    check_settings = staticmethod(check_counts)
     block: type[nn.Module] = ConvBlock
     gated = False
 
     def __init__(self, in_ch: int = 1, out_ch: int = 1, base_ch: int = 32) -> None:
         super().__init__()
-        check_counts(in_ch=in_ch, out_ch=out_ch, base_ch=base_ch)
         c = base_ch
         self.enc1 = self.block(in_ch, c)
         self.enc2 = Down(self.block(c, 2 * c))
@@ -145,7 +145,7 @@ class SimpleUNet(Model):
         return Up(in_ch, self.block(in_ch, in_ch // 2), attn)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, in_ch, H, W) to (B, out_ch, H, W); H and W are 8 pixels or more."""
+        """Map (B, in_ch, H, W) to (B, out_ch, H, W); H and W from 8 pixels."""
         e1 = self.enc1(x)  # (B, c, H, W)
         e2 = self.enc2(e1)  # (B, 2c, H/2, W/2)
         e3 = self.enc3(e2)  # (B, 4c, H/4, W/4)
@@ -183,10 +183,10 @@ class UNetPP(Model):
     """
 
     min_size = 4
+    check_settings = staticmethod(check_counts)
 
     def __init__(self, in_ch: int = 1, out_ch: int = 1, base_ch: int = 32) -> None:
         super().__init__()
-        check_counts(in_ch=in_ch, out_ch=out_ch, base_ch=base_ch)
         c = base_ch
         self.x0_0 = ConvBlock(in_ch, c)
         self.x1_0 = ConvBlock(c, 2 * c)
@@ -197,11 +197,14 @@ class UNetPP(Model):
         self.out_conv = nn.Conv2d(c, out_ch, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, in_ch, H, W) to (B, out_ch, H, W); H and W are 4 pixels or more."""
+        """Map (B, in_ch, H, W) to (B, out_ch, H, W); H and W from 4 pixels."""
         x0_0 = self.x0_0(x)  # (B, c, H, W)
         x1_0 = self.x1_0(F.max_pool2d(x0_0, 2))  # (B, 2c, H/2, W/2)
         x2_0 = self.x2_0(F.max_pool2d(x1_0, 2))  # (B, 4c, H/4, W/4)
-        x0_1 = self.x0_1(torch.cat([x0_0, resize_to(x1_0, x0_0)], dim=1))  # (B, c, H, W)
-        x1_1 = self.x1_1(torch.cat([x1_0, resize_to(x2_0, x1_0)], dim=1))  # (B, 2c, H/2, W/2)
-        x0_2 = self.x0_2(torch.cat([x0_0, x0_1, resize_to(x1_1, x0_0)], dim=1))  # (B, c, H, W)
+        below = resize_to(x1_0, x0_0)  # (B, 2c, H, W)
+        x0_1 = self.x0_1(torch.cat([x0_0, below], dim=1))  # (B, c, H, W)
+        below = resize_to(x2_0, x1_0)  # (B, 4c, H/2, W/2)
+        x1_1 = self.x1_1(torch.cat([x1_0, below], dim=1))  # (B, 2c, H/2, W/2)
+        below = resize_to(x1_1, x0_0)  # (B, 2c, H, W)
+        x0_2 = self.x0_2(torch.cat([x0_0, x0_1, below], dim=1))  # (B, c, H, W)
         return self.out_conv(x0_2)  # (B, out_ch, H, W)

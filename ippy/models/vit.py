@@ -26,7 +26,7 @@ __all__ = [
 
 
 class PatchEmbed(Model):
-    """Embed each patch by one linear map, written as a convolution with stride = kernel = P.
+    """Embed each patch by one linear map: a convolution, stride = kernel = P.
 
     Args:
         in_ch: Channels of the images.
@@ -34,30 +34,38 @@ class PatchEmbed(Model):
         patch_size: P, in pixels.
 
     Raises:
-        ValueError: A number is out of range; or, when called, P does not divide H and W.
+        ValueError: A number is out of range; or P does not divide H and W.
     """
 
-    def __init__(self, in_ch: int = 1, embed_dim: int = 128, patch_size: int = 8) -> None:
+    def __init__(
+        self,
+        in_ch: int = 1,
+        embed_dim: int = 128,
+        patch_size: int = 8,
+    ) -> None:
         super().__init__()
-        check_counts(in_ch=in_ch, embed_dim=embed_dim, patch_size=patch_size)
         self.patch_size = self.min_size = patch_size
         self.proj = nn.Conv2d(in_ch, embed_dim, patch_size, stride=patch_size)
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Map images (B, in_ch, H, W) to tokens (B, N, d) and their grid (H_p, W_p)."""
+        """Map (B, in_ch, H, W) to tokens (B, N, d) and a grid (H_p, W_p)."""
         h = self.proj(x)  # (B, d, H_p, W_p)
-        return h.flatten(2).transpose(1, 2), (h.shape[2], h.shape[3])  # (B, N, d)
+        tokens = h.flatten(2).transpose(1, 2)  # (B, N, d)
+        return tokens, (h.shape[2], h.shape[3])
 
     def check_input(self, x: Tensor) -> None:
-        """Check that ``x`` is a batch of images that can be cut into whole patches."""
+        """Check that ``x`` is images that can be cut into whole patches."""
         super().check_input(x)
         (H, W), P = x.shape[2:], self.patch_size
         if H % P or W % P:
-            raise ValueError(f"x is {H}x{W} pixels; expected multiples of the patch_size {P}")
+            wanted = f"expected multiples of the patch_size {P}"
+            raise ValueError(f"x is {H}x{W} pixels; {wanted}")
+
+    check_settings = staticmethod(check_counts)
 
 
 class TransformerEncoderBlock(Model):
-    """x + attention(norm(x)), then x + MLP(norm(x)): pre-norm, exact GELU, no dropout.
+    """x + attention(norm(x)), then x + MLP(norm(x)), with an exact GELU.
 
     Vaswani et al., Attention is all you need, NeurIPS 2017.
 
@@ -67,18 +75,20 @@ class TransformerEncoderBlock(Model):
         mlp_dim: Width of the MLP's hidden layer.
 
     Raises:
-        ValueError: ``embed_dim`` is not a multiple of ``num_heads``, or a number is out of range.
+        ValueError: ``embed_dim`` is not a multiple of ``num_heads``, or a
+            number is out of range.
     """
 
     def __init__(self, embed_dim: int, num_heads: int, mlp_dim: int) -> None:
         super().__init__()
-        check_counts(mlp_dim=mlp_dim)
-        check_multiple(embed_dim=embed_dim, num_heads=num_heads)
-        self.norm1 = nn.LayerNorm(embed_dim)
-        self.attn = nn.MultiheadAttention(embed_dim, num_heads, batch_first=True)
-        self.norm2 = nn.LayerNorm(embed_dim)
+        d = embed_dim
+        self.norm1 = nn.LayerNorm(d)
+        self.attn = nn.MultiheadAttention(d, num_heads, batch_first=True)
+        self.norm2 = nn.LayerNorm(d)
         self.mlp = nn.Sequential(
-            nn.Linear(embed_dim, mlp_dim), nn.GELU(), nn.Linear(mlp_dim, embed_dim)
+            nn.Linear(d, mlp_dim),
+            nn.GELU(),
+            nn.Linear(mlp_dim, d),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -87,19 +97,26 @@ class TransformerEncoderBlock(Model):
         return x + self.mlp(self.norm2(x))  # (B, N, d)
 
     def attention(self, h: Tensor) -> Tensor:
-        """Map tokens (B, N, d) to (B, N, d), as ``self.attn`` does, in memory that grows with N.
+        """Map (B, N, d) to (B, N, d) as ``self.attn`` does, in less memory.
 
-        Called without gradients, ``nn.MultiheadAttention`` stores all N x N weights.
+        Without gradients, ``nn.MultiheadAttention`` stores all N x N weights.
         """
-        (B, N, d), heads = h.shape, self.attn.num_heads
-        qkv = F.linear(h, self.attn.in_proj_weight, self.attn.in_proj_bias)  # (B, N, 3d)
-        qkv = qkv.view(B, N, 3, heads, d // heads).permute(2, 0, 3, 1, 4)  # (3, B, heads, N, d_k)
-        out = attend(*qkv)  # (B, heads, N, d_k)
-        return self.attn.out_proj(out.transpose(1, 2).reshape(B, N, d))  # (B, N, d)
+        (B, N, d), heads, attn = h.shape, self.attn.num_heads, self.attn
+        W, b = attn.in_proj_weight, attn.in_proj_bias
+        qkv = F.linear(h, W, b).view(B, N, 3, heads, d // heads)
+        out = attend(*qkv.permute(2, 0, 3, 1, 4))  # (B, heads, N, d_k)
+        joined = out.transpose(1, 2).reshape(B, N, d)  # (B, N, d)
+        return attn.out_proj(joined)
+
+    @staticmethod
+    def check_settings(*, embed_dim: int, num_heads: int, mlp_dim: int) -> None:
+        """Check that all settings are counts, and heads of equal length."""
+        check_counts(mlp_dim=mlp_dim)
+        check_multiple(embed_dim=embed_dim, num_heads=num_heads)
 
     @entry("check_input")
     def attention_weights(self, x: Tensor) -> Tensor:
-        """Return softmax(Q K^T / sqrt(d_k)) for this block's input x (B, N, d): (B, heads, N, N).
+        """Map (B, N, d) to softmax(Q K^T / sqrt(d_k)), (B, heads, N, N).
 
         Row i says how much token i takes from each token; it sums to 1.
         """
@@ -109,7 +126,8 @@ class TransformerEncoderBlock(Model):
     def check_input(self, x: Tensor) -> None:
         """Check that ``x`` is a batch of tokens (B, N, d)."""
         (d,) = self.norm1.normalized_shape
-        check_tensor("x", x, axes=(3,), expected=f"tokens (B, N, {d})", sizes={2: d})
+        expected = f"tokens (B, N, {d})"
+        check_tensor("x", x, axes=(3,), expected=expected, sizes={2: d})
         check_match("x", x, self.norm1.weight)
         check_values("x", x)
 
@@ -144,7 +162,6 @@ class ViTReconstructor(Model):
         mlp_dim: int = 256,
     ) -> None:
         super().__init__()
-        _check_settings(img_size, patch_size, in_ch, out_ch, embed_dim, depth)
         self.patch_size = P = patch_size
         self.grid_size = img_size // P
         d = embed_dim
@@ -167,19 +184,20 @@ class ViTReconstructor(Model):
         """Map (B, C, H, W) to (B, C, H, W), for any H and W.
 
         Args:
-            x: Images; sides that are not multiples of P are padded, and cropped afterwards.
-            origin: Row and column, in patches, of each image's first patch in the nominal grid,
-                (B, 2) integers, for training on crops; None where the images are whole.
+            x: Images; sides that are no multiples of P are padded, then cropped.
+            origin: Where crops lie: row and column of their first patch in the
+                nominal grid, (B, 2) integers; None where the images are whole.
 
         Raises:
-            ValueError: ``x`` or ``origin`` has another shape, ``x`` holds NaN or infinity, or a
-                crop is not inside the nominal grid.
+            ValueError: ``x`` or ``origin`` has another shape, ``x`` holds NaN
+                or infinity, or a crop is not inside the nominal grid.
         """
         h, (H_p, W_p) = self.embed(x, origin)  # (B, N, d)
         for block in self.encoder:
             h = block(h)  # (B, N, d)
-        h = h.transpose(1, 2).reshape(-1, h.shape[2], H_p, W_p)  # (B, d, H_p, W_p)
-        return x + self.decoder(h)[..., : x.shape[2], : x.shape[3]]  # (B, C, H, W)
+        h = h.mT.reshape(-1, h.shape[2], H_p, W_p)  # (B, d, H_p, W_p)
+        H, W = x.shape[2:]
+        return x + self.decoder(h)[..., :H, :W]  # (B, C, H, W)
 
     @entry("check_input")
     def embed(self, x: Tensor, origin: Tensor | None = None) -> tuple[Tensor, tuple[int, int]]:
@@ -226,6 +244,23 @@ class ViTReconstructor(Model):
             h = block(h)  # (B, N, d)
         return maps
 
+    @staticmethod
+    def check_settings(
+        *,
+        img_size: int,
+        patch_size: int,
+        in_ch: int,
+        out_ch: int,
+        embed_dim: int,
+        depth: int,
+        **of_blocks: int,
+    ) -> None:
+        """Check sides, channels and counts; the encoder's blocks check heads and MLP."""
+        check_multiple(img_size=img_size, patch_size=patch_size)
+        check_counts(in_ch=in_ch, out_ch=out_ch, depth=depth)
+        check_same_channels(in_ch, out_ch)
+        check_integer("embed_dim", embed_dim, least=4, most=LARGEST_COUNT)  # decoded from d // 4
+
     def check_input(self, x: Tensor, origin: Tensor | None = None) -> None:
         """Check images, and the places of their crops."""
         super().check_input(x)
@@ -258,12 +293,3 @@ def check_multiple(**sides: int) -> None:
     (name, value), (divisor_name, divisor) = sides.items()
     if value % divisor:
         raise ValueError(f"{name} {value} is not a multiple of {divisor_name} {divisor}")
-
-
-def _check_settings(
-    img_size: int, patch_size: int, in_ch: int, out_ch: int, embed_dim: int, depth: int
-) -> None:
-    check_multiple(img_size=img_size, patch_size=patch_size)
-    check_counts(in_ch=in_ch, out_ch=out_ch, depth=depth)
-    check_same_channels(in_ch, out_ch)
-    check_integer("embed_dim", embed_dim, least=4, most=LARGEST_COUNT)  # decoded from d // 4

@@ -29,45 +29,56 @@ def _at_least_float32(x: Tensor) -> Tensor:
 class SSIMLoss(nn.Module):
     """1 - mean SSIM: differences in local brightness, contrast and structure.
 
-    Wang et al., Image quality assessment: from error visibility to structural similarity, IEEE TIP
-    2004. The windows run over the border, where the images are continued by zeros.
+    Wang et al., Image quality assessment: from error visibility to structural
+    similarity, IEEE TIP 2004. The windows run over the border, where the
+    images are continued by zeros.
 
-    With uniform windows, as published with the course, 1e-8 is added to the denominator, which in
-    black windows is only C1 C2 = 9e-8. So equal images do not cost 0 but 1 - mean D / (D + 1e-8),
-    D the denominator: 0.1 if they are black, about 0.012 for CT slices. Gaussian windows do without
-    it: away from the border they agree with scikit-image's (``gaussian_weights=True``,
+    With uniform windows, as published with the course, 1e-8 is added to the
+    denominator, which in black windows is only C1 C2 = 9e-8. So equal images
+    do not cost 0 but 1 - mean D / (D + 1e-8), D the denominator: 0.1 if they
+    are black, about 0.012 for CT slices. Gaussian windows do without it: away
+    from the border they agree with scikit-image's (``gaussian_weights=True``,
     ``use_sample_covariance=False``), and equal images cost 0.
 
     Args:
         window_size: Side of the windows in pixels, odd.
-        sigma: Standard deviation in pixels of Gaussian windows; None for uniform ones. Wang et al.
-            use 1.5, with windows of 11 pixels.
+        sigma: Standard deviation in pixels of Gaussian windows; None for
+            uniform ones. Wang et al. use 1.5, with windows of 11 pixels.
 
     Raises:
-        ValueError: ``window_size`` is even or out of range, or ``sigma`` is not from 0.01 to 1000.
+        ValueError: ``window_size`` is even or out of range, or ``sigma`` is
+            not from 0.01 to 1000.
     """
 
-    def __init__(self, window_size: int = 3, *, sigma: float | None = None) -> None:
+    def __init__(
+        self,
+        window_size: int = 3,
+        *,
+        sigma: float | None = None,
+    ) -> None:
         super().__init__()
         check_window("window_size", window_size)
         if sigma is not None:
             sigma = check_number("sigma", sigma, least=0.01, most=1000)
         self.window_size = int(window_size)
         self.sigma = sigma
-        self.epsilon = 1e-8 if sigma is None else 0.0  # as published; see above
+        self.epsilon = 1e-8 if sigma is None else 0.0  # as published, above
 
     def extra_repr(self) -> str:
         """Return the settings, for ``repr``."""
         return f"window_size={self.window_size}, sigma={self.sigma}"
 
     def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        """Return a number from 0 to 2, least for equal images, for (B, C, H, W) in [0, 1]."""
+        """Map (B, C, H, W) in [0, 1] to 0 ... 2, least for equal images."""
         return 1 - self.ssim_map(x_hat, x).mean()
 
     def ssim_map(self, x_hat: Tensor, x: Tensor) -> Tensor:
         """Return SSIM window by window: (B, C, H, W), at most 1."""
         check_pair(x_hat, x, data_range=1)
-        x_hat, x = _at_least_float32(x_hat), _at_least_float32(x)
+        return self._compare(_at_least_float32(x_hat), _at_least_float32(x))
+
+    def _compare(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Return SSIM window by window: (B, C, H, W)."""
         mu_hat, mu = self._average(x_hat), self._average(x)  # (B, C, H, W)
         var_hat = self._average(x_hat * x_hat) - mu_hat * mu_hat
         var = self._average(x * x) - mu * mu
@@ -77,14 +88,18 @@ class SSIMLoss(nn.Module):
         return similar / (largest + self.epsilon)
 
     def _average(self, x: Tensor) -> Tensor:
-        """Average over the window around each pixel: (B, C, H, W) -> (B, C, H, W)."""
+        """Average over the window around each pixel of (B, C, H, W)."""
         k, c = self.window_size, self.window_size // 2
         if self.sigma is None:
             return F.avg_pool2d(x, k, stride=1, padding=c)
-        taps = [math.exp(-((i - c) ** 2) / (2 * self.sigma**2)) for i in range(k)]
-        for axis, pad in ((2, (0, 0, c, c)), (3, (c, c))):  # down the columns, along the rows
+        offsets = range(-c, k - c)
+        taps = [math.exp(-(t**2) / (2 * self.sigma**2)) for t in offsets]
+        weights = [tap / sum(taps) for tap in taps]
+        # down the columns, then along the rows
+        for axis, pad in ((2, (0, 0, c, c)), (3, (c, c))):
             n, padded = x.shape[axis], F.pad(x, pad)
-            x = sum(t / sum(taps) * padded.narrow(axis, i, n) for i, t in enumerate(taps))
+            parts = (padded.narrow(axis, i, n) for i in range(k))
+            x = sum(w * part for w, part in zip(weights, parts, strict=True))
         return x
 
 

@@ -1,1 +1,1 @@
-"""Ways into the course from outside: scans of one's own."""
+"""Ways into the course from outside, scans of one's own, and out of it: models as ONNX files."""

@@ -15,6 +15,7 @@ NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
 IMAGES = {"image/png", "image/jpeg", "image/svg+xml"}
 COMMENT_MARKERS = re.compile(r"^\s*#\s*(NBVAL_\w+|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*$", re.MULTILINE)
 LONGEST, LONGEST_HIDDEN = 30, 60  # lines of a cell whose code is seen, and is not
+WIDEST = 78  # characters that a page shows beside its contents in a window of 1280 pixels
 FORBIDDEN_TAGS = {"nbval-skip", "nbval-raises-exception", "raises-exception"}
 UNCLEAN = {
     "a warning": re.compile(r"\b\w*Warning\b"),
@@ -129,6 +130,34 @@ def test_cells_fit_on_a_screen(path: Path) -> None:
             f"{where(path, cell)}: {length} lines, at most {most}: "
             "what draws or is needed twice belongs into ippy.chapter"
         )
+
+
+def shown_code(cell: NotebookNode) -> Iterator[str]:
+    """Yield the lines of a cell's own code and of the source that it displays."""
+    yield from cell.source.splitlines()
+    yield from displayed_source(cell)
+
+
+def displayed_source(cell: NotebookNode) -> Iterator[str]:
+    """Yield the lines of ippy's source that a cell displays."""
+    for output in cell.outputs:
+        yield from output.get("data", {}).get("text/markdown", "").splitlines()
+
+
+@each_notebook
+def test_lines_of_code_fit_in_the_column(path: Path) -> None:
+    for cell in code_cells(read(path)):
+        for line in shown_code(cell):
+            assert len(line) <= WIDEST, (
+                f"{where(path, cell)}: {len(line)} characters, at most {WIDEST}: {line!r}"
+            )
+
+
+@each_notebook
+def test_displayed_code_holds_no_argument_checks(path: Path) -> None:
+    for cell in code_cells(read(path)):
+        for line in displayed_source(cell):
+            assert "check_" not in line and "@entry" not in line, f"{where(path, cell)}: {line!r}"
 
 
 def test_at_most_a_quarter_of_the_cells_is_ignored(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
 // Live figures: a figure of the book whose name is live-NAME can be touched.
 //
 // Until then the page holds a picture and a button. The button loads, once, BokehJS, which draws,
-// NAME.data.js, which the chapter wrote (see ippy/interactive), and NAME.js, which says what happens
+// NAME.data.js, which the chapter wrote (see ippy/chapter/live), and NAME.js, which says what happens
 // when a control moves. All by <script>: a page opened from a disk may load nothing else.
 //
 // NAME.js calls liveFigures.view(NAME, setUp). setUp(figure) prepares and returns draw(values), which
@@ -10,24 +10,30 @@
 var liveFigures = (() => {
   "use strict";
 
-  const folder = new URL(".", document.currentScript.src).href;
   const arrived = {}; // what data() and view() brought, by the figure's name
-  const loaded = {}; // address -> promise
 
-  function load(file) {
-    loaded[file] ??= new Promise((resolve, reject) => {
-      const script = document.createElement("script");
-      script.src = folder + file;
-      script.onload = resolve;
-      script.onerror = () => {
-        delete loaded[file];
-        reject(new Error(`${file} could not be loaded`));
-      };
-      document.head.append(script);
-    });
-    return loaded[file];
+  /** Return a function that loads a script of a folder, once; again only after a failure. */
+  function loader(folder) {
+    const loaded = {}; // file -> promise
+    return (file) => {
+      loaded[file] ??= new Promise((resolve, reject) => {
+        const script = document.createElement("script");
+        script.src = folder + file;
+        script.onload = resolve;
+        script.onerror = () => {
+          delete loaded[file];
+          script.remove();
+          reject(new Error(`${file} could not be loaded`));
+        };
+        document.head.append(script);
+      });
+      return loaded[file];
+    };
   }
 
+  const load = loader(new URL(".", document.currentScript.src).href);
+
+  /** Make an element; a property that it does not know becomes an attribute. */
   function element(tag, properties = {}, ...children) {
     const made = document.createElement(tag);
     for (const [name, value] of Object.entries(properties)) {
@@ -270,6 +276,8 @@ var liveFigures = (() => {
     document.querySelectorAll('figure[id^="live-"]').forEach(offer));
 
   return {
+    element,
+    loader,
     data(data) {
       arrived[data.name] = { ...arrived[data.name], data };
     },

@@ -100,7 +100,7 @@ def _sequence(axis: Axes, vit: ViTReconstructor, y: Tensor, tokens: Tensor, grey
         arrow(axis, (patch.right[0] + 0.1, height), (token.left[0] - 0.1, height), weight=_WEIGHT)
         axis.text(5.95, height + 0.1, "$E$", fontsize=10, ha="center", va="bottom")
         axis.text(8.62, height, "+", fontsize=12, **middle)
-        axis.text(10.75, height, f"$e_{{{name}}}$", fontsize=11, va="center")
+        axis.text(10.75, height, f"$p_{{{name}}}$", fontsize=11, va="center")
     for x in (5.06, 7.45, 9.8):
         axis.text(x, 8.45, "⋮", fontsize=15, **middle)
     (N, d), column = tokens.shape, {"y": 9.35, "height": 4.8}

@@ -148,16 +148,8 @@ def _slice(path: Path, header: Dataset) -> Slice:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        _check_kind(header)
-        instance, series = _text(header, "SOPInstanceUID"), _text(header, "SeriesInstanceUID")
-        if not instance or not series:
-            raise LeftOutError("no SOPInstanceUID or no SeriesInstanceUID")
-        _check_values(header)
-        number = _integer(header, "InstanceNumber")
-        position = _floats(header, "ImagePositionPatient", 3)
-        orientation = _orientation(header)
-        if number is None and (position is None or orientation is None):
-            raise LeftOutError("neither position and orientation nor instance number")
+        if reason := _why_no_slice(header) or _why_no_units(header):
+            raise LeftOutError(reason)
         thickness = _floats(header, "SliceThickness", 1)
         return Slice(
             path=path,
@@ -168,64 +160,71 @@ def _slice(path: Path, header: Dataset) -> Slice:
                 birth_date=_text(header, "PatientBirthDate"),
             ),
             study=_text(header, "StudyInstanceUID"),
-            instance=instance,
-            series=series,
+            instance=_text(header, "SOPInstanceUID"),
+            series=_text(header, "SeriesInstanceUID"),
             series_number=_integer(header, "SeriesNumber"),
             description=_text(header, "SeriesDescription").lower(),
-            number=number,
-            position=position,
-            orientation=orientation,
+            number=_integer(header, "InstanceNumber"),
+            position=_floats(header, "ImagePositionPatient", 3),
+            orientation=_orientation(header),
             shape=(_integer(header, "Rows"), _integer(header, "Columns")),
             spacing=_floats(header, "PixelSpacing", 2),
             thickness=thickness[0] if thickness else None,
         )
 
 
-def _check_kind(header: Dataset) -> None:
-    """Raise ``LeftOutError`` unless the header is that of a single grey CT image in HU."""
+def _why_no_slice(header: Dataset) -> str | None:
+    """Return why a header is not that of a single grey CT image; None if it is."""
     meta = getattr(header, "file_meta", {})
     kind = _text(header, "SOPClassUID") or str(meta.get("MediaStorageSOPClassUID", ""))
-    modality = _text(header, "Modality").upper()
-    if kind == DICOMDIR:
-        raise LeftOutError("a DICOMDIR, which is an index and no image")
-    if kind not in (CT_IMAGE, *MULTI_FRAME_CT, "") or modality not in ("CT", "" if kind else "CT"):
-        raise LeftOutError("not a CT image")
-    if kind in MULTI_FRAME_CT or (_integer(header, "NumberOfFrames") or 1) > 1:
-        raise LeftOutError("a multi-frame CT; convert it to one file a slice first")
-    if DETECTOR_ROWS in header:
-        raise LeftOutError("a raw projection, not a slice")
-    image_type = _text(header, "ImageType").upper()
-    if "LOCALIZER" in image_type:
-        raise LeftOutError("a localiser image")
-    if "SCREEN SAVE" in image_type or " PROT" in image_type:  # the latter is CT_SOM5 PROT
-        raise LeftOutError("a page of text, which may hold a name")
-    if _text(header, "BurnedInAnnotation").upper() == "YES":
-        raise LeftOutError("an image with text burned in, which may be a name")
+    modality, image_type = (_text(header, name).upper() for name in ("Modality", "ImageType"))
+    several = kind in MULTI_FRAME_CT or (_integer(header, "NumberOfFrames") or 1) > 1
     display = _text(header, "PhotometricInterpretation").upper()
-    rows, columns = _integer(header, "Rows"), _integer(header, "Columns")
-    if not (display and rows and columns):
-        raise LeftOutError("no rows, columns or photometric interpretation")
-    if max(rows, columns) > MAX_SIDE:
-        raise LeftOutError(f"more than {MAX_SIDE} rows or columns")
-    if not display.startswith("MONOCHROME") or _integer(header, "SamplesPerPixel") not in (None, 1):
-        raise LeftOutError("not a greyscale image")
-    if _text(header, "RescaleType").upper() not in ("HU", "US", ""):  # US: unspecified
-        raise LeftOutError("values that are not Hounsfield units")
+    sides = [_integer(header, name) or 0 for name in ("Rows", "Columns")]
+    grey = display.startswith("MONOCHROME") and _integer(header, "SamplesPerPixel") in (None, 1)
+    kinds = (CT_IMAGE, *MULTI_FRAME_CT, "")
+    return _first({
+        "a DICOMDIR, which is an index and no image": kind == DICOMDIR,
+        "not a CT image": kind not in kinds or modality not in ("CT", "" if kind else "CT"),
+        "a multi-frame CT; convert it to one file a slice first": several,
+        "a raw projection, not a slice": DETECTOR_ROWS in header,
+        "a localiser image": "LOCALIZER" in image_type,
+        "a page of text, which may hold a name":  # the latter is CT_SOM5 PROT
+            "SCREEN SAVE" in image_type or " PROT" in image_type,
+        "an image with text burned in, which may be a name":
+            _text(header, "BurnedInAnnotation").upper() == "YES",
+        "no rows, columns or photometric interpretation": not (display and all(sides)),
+        f"more than {MAX_SIDE} rows or columns": max(sides) > MAX_SIDE,
+        "not a greyscale image": not grey,
+        "no SOPInstanceUID or no SeriesInstanceUID":
+            not (_text(header, "SOPInstanceUID") and _text(header, "SeriesInstanceUID")),
+        "neither position and orientation nor instance number":
+            _integer(header, "InstanceNumber") is None
+            and None in (_floats(header, "ImagePositionPatient", 3), _orientation(header)),
+    })  # fmt: skip
 
 
-def _check_values(header: Dataset) -> None:
-    """Raise ``LeftOutError`` unless the stored values can be turned into Hounsfield units."""
+def _why_no_units(header: Dataset) -> str | None:
+    """Return why the stored values can't be turned into Hounsfield units; None if they can."""
     slope, intercept = _floats(header, "RescaleSlope", 1), _floats(header, "RescaleIntercept", 1)
-    if slope in (None, (0.0,)) or intercept is None:
-        raise LeftOutError("no rescale slope and intercept, so no Hounsfield units")
-    bits, signed = _integer(header, "BitsStored"), _integer(header, "PixelRepresentation")
-    if not bits or signed not in (0, 1):
-        raise LeftOutError("no number of stored bits or no pixel representation")
+    bits, signed = _integer(header, "BitsStored") or 0, _integer(header, "PixelRepresentation")
     span = 1 << bits
-    ends = ((-span // 2, span // 2 - 1), (0, span - 1))[1 - signed]
-    low, high = sorted(slope[0] * end + intercept[0] for end in ends)
-    if low >= 0 or high <= 0:  # water is 0; a tool that loses the intercept leaves air at 0 or 24
-        raise LeftOutError("a rescale slope and intercept that leave no room for air or for tissue")
+    ends = (-span // 2, span // 2 - 1) if signed else (0, span - 1)
+    low, high = sorted((slope or [1])[0] * end + (intercept or [0])[0] for end in ends)
+    return _first({
+        "values that are not Hounsfield units":  # US: unspecified
+            _text(header, "RescaleType").upper() not in ("HU", "US", ""),
+        "no rescale slope and intercept, so no Hounsfield units":
+            slope in (None, (0.0,)) or intercept is None,
+        "no number of stored bits or no pixel representation": not bits or signed not in (0, 1),
+        # Water is 0; a tool that loses the intercept leaves air at 0 or 24.
+        "a rescale slope and intercept that leave no room for air or for tissue":
+            low >= 0 or high <= 0,
+    })  # fmt: skip
+
+
+def _first(faults: dict[str, bool]) -> str | None:
+    return next((reason for reason, holds in faults.items() if holds), None)
 
 
 def _orientation(header: Dataset) -> tuple[float, ...] | None:
