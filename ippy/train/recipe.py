@@ -49,7 +49,7 @@ class Recipe:
         ValueError: A value makes no sense.
     """
 
-    steps: int = 8000
+    steps: int = 12_000
     batch_size: int = 1
     crop: int | None = 128
     optimizer: str = "muon"
@@ -113,5 +113,5 @@ RECIPES = {
     "AttentionUNet": Recipe(),
     "UNetPP": Recipe(),
     "GatedUNet": Recipe(),
-    "ViT": Recipe(steps=20_000, loss="mse"),
+    "ViT": Recipe(steps=30_000, loss="mse"),
 }
