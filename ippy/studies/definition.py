@@ -39,7 +39,8 @@ class Job:
         problem: What it learns to undo.
         slices: Chooses the training slices from all of the course's; all of them if None.
         loss: Returns the loss, where it is none of those that a recipe knows.
-        measure: What to measure of the trained model beside its scores: name -> number.
+        measure: What to measure of the trained model beside its scores: name -> number,
+            or a number for each image.
     """
 
     model: Callable[[], nn.Module]
@@ -47,7 +48,7 @@ class Job:
     problem: InverseProblem = field(default_factory=motion_deblurring)
     slices: Callable[[Dataset[Tensor]], Dataset[Tensor]] | None = None
     loss: Callable[[], nn.Module] | None = None
-    measure: Callable[[nn.Module], Mapping[str, float]] | None = None
+    measure: Callable[[nn.Module], Mapping[str, float | list[float]]] | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
