@@ -115,7 +115,7 @@ def decibels(kind: type, model: nn.Module) -> dict[str, float]:
     for name, situation in SITUATIONS.items():
         if situation.picture is None:
             table = evaluate({"model": model}, x, situation.problem(kind), metrics=["psnr"])
-            found[name] = round(summarise(table).loc["model", "psnr"], 3)
+            found[name] = round(float(summarise(table).loc["model", "psnr"]), 3)
     return found
 
 

@@ -23,8 +23,8 @@ from ippy.studies import MISTAKES, SITUATIONS, Evaluation, Situation, Study, gri
 from ippy.train import RECIPES
 from ippy.weights import load_checkpoint
 
-# Power of the noise with which the weights of the classical methods grow: of 1, 1.4 and 1.8 the best
-# for both at 5 % noise, on a slice of the training set.
+# Power of the noise with which the weights of the classical methods grow: of 1, 1.4 and 1.8 the
+# best for both at 5 % noise, on a slice of the training set.
 GROWTH = 1.4
 
 
