@@ -6,6 +6,8 @@ iterations, and no more than K and K.T.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -97,21 +99,57 @@ class AnyOperator:
         def system(x: Tensor) -> Tensor:
             return self.normal(x) + _times(x, shift)
 
-        b, smallest = data + more, torch.finfo(x.dtype).tiny
-        least = TOLERANCE**2 * _dot(b, b)
-        residual = b - system(x)
-        z = direction = _divided(residual, self.gain + shift)
-        product = _dot(residual, z)
-        for _ in range(MOST_ITERATIONS):
-            if (_dot(residual, residual) <= least).all():
-                break
-            image = system(direction)
-            step = product / _dot(direction, image).clamp(min=smallest)
-            x, residual = x + step * direction, residual - step * image
-            z = _divided(residual, self.gain + shift)
-            before, product = product, _dot(residual, z)
-            direction = z + product / before.clamp(min=smallest) * direction
-        return x
+        def precondition(residual: Tensor) -> Tensor:
+            return _divided(residual, self.gain + shift)
+
+        return conjugate_gradients(system, precondition, data + more, x)
+
+
+def conjugate_gradients(
+    system: Callable[[Tensor], Tensor],
+    precondition: Callable[[Tensor], Tensor],
+    b: Tensor,
+    x: Tensor,
+    *,
+    tolerance: float = TOLERANCE,
+    most: int = MOST_ITERATIONS,
+) -> Tensor:
+    """Return the solution of a system A x = b for each image of a batch, (B, 1, H, W).
+
+    Args:
+        system: Multiplies by A, which is symmetric and positive.
+        precondition: Divides by something like A.
+        b: The right sides.
+        x: A guess, where to begin.
+        tolerance: Norm of what may be left of b, as a fraction of its own.
+        most: Largest number of iterations.
+    """
+    smallest = torch.finfo(x.dtype).tiny
+    least = tolerance**2 * _dot(b, b)
+    residual = b - system(x)
+    z = direction = precondition(residual)
+    product = _dot(residual, z)
+    for _ in range(most):
+        if (_dot(residual, residual) <= least).all():
+            break
+        image = system(direction)
+        step = product / _dot(direction, image).clamp(min=smallest)
+        x, residual = x + step * direction, residual - step * image
+        z = precondition(residual)
+        before, product = product, _dot(residual, z)
+        direction = z + product / before.clamp(min=smallest) * direction
+    return x
+
+
+def laplacian(x: Tensor) -> Tensor:
+    """Return what D.T D does to each coefficient of a real transform: (H, W // 2 + 1).
+
+    D x are the differences of neighbours, down and right, periodically continued.
+    """
+    H, W = x.shape[-2:]
+    rows = torch.fft.fftfreq(H, dtype=x.dtype, device=x.device)[:, None]
+    columns = torch.fft.rfftfreq(W, dtype=x.dtype, device=x.device)
+    return 4 * (torch.sin(math.pi * rows).square() + torch.sin(math.pi * columns).square())
 
 
 def transfer(kernel: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -6,8 +6,25 @@ as a tidy table to whoever quotes them.
 """
 
 from ippy.studies.definition import Job, Study, grid, load, names
+from ippy.studies.evaluation import Evaluation, data_scores
 from ippy.studies.protocol import Generated, bodies
 from ippy.studies.record import read
+from ippy.studies.situations import MISTAKES, SITUATIONS, Situation
 from ippy.studies.summary import summarise
 
-__all__ = ["Generated", "Job", "Study", "bodies", "grid", "load", "names", "read", "summarise"]
+__all__ = [
+    "MISTAKES",
+    "SITUATIONS",
+    "Evaluation",
+    "Generated",
+    "Job",
+    "Situation",
+    "Study",
+    "bodies",
+    "data_scores",
+    "grid",
+    "load",
+    "names",
+    "read",
+    "summarise",
+]

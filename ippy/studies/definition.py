@@ -9,7 +9,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from ippy.base.checks import check_choice, check_type
 from ippy.base.paths import course_root
 from ippy.problems import InverseProblem, motion_deblurring
+from ippy.studies.evaluation import Evaluation
 from ippy.train import Recipe
 from ippy.train.recipe import with_defaults
 
@@ -41,6 +42,8 @@ class Job:
         loss: Returns the loss, where it is none of those that a recipe knows.
         measure: What to measure of the trained model beside its scores: name -> number,
             or a number for each image.
+        ship_to: Where the weights go once they are trained, with the row as their record; nowhere
+            else than beside the record if None.
     """
 
     model: Callable[[], nn.Module]
@@ -49,12 +52,21 @@ class Job:
     slices: Callable[[Dataset[Tensor]], Dataset[Tensor]] | None = None
     loss: Callable[[], nn.Module] | None = None
     measure: Callable[[nn.Module], Mapping[str, float | list[float]]] | None = None
+    ship_to: Path | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
         """The recipe's fields; without its loss where that is not used."""
         own = self.loss is not None
         return {k: v for k, v in asdict(self.recipe).items() if not (own and k == "loss")}
+
+    def is_as_recorded(self, row: Mapping[str, Any]) -> bool:
+        """Say whether a recorded row was trained by this recipe.
+
+        A field that recipes did not have then counts as its default.
+        """
+        recorded, wanted = with_defaults(row["recipe"]), self.settings
+        return {name: recorded[name] for name in wanted} == wanted
 
 
 @dataclass(frozen=True)
@@ -66,7 +78,7 @@ class Study:
         decides: The claim of the book that stands or falls by the answer.
         fixed: What is the same in all runs, in words.
         rows: The factors of each run, ``seed`` among them.
-        job: What a run with these factors trains: called as ``job(**factors)``.
+        job: What a run with these factors trains, or evaluates: called as ``job(**factors)``.
         minutes: About how long a run takes on one core.
     """
 
@@ -74,7 +86,7 @@ class Study:
     decides: str
     fixed: str
     rows: tuple[Factors, ...]
-    job: Callable[..., Job]
+    job: Callable[..., Job | Evaluation]
     minutes: float
 
     def __post_init__(self) -> None:
@@ -128,30 +140,35 @@ def definition_path(name: str) -> Path:
     return studies_dir() / f"{name}.py"
 
 
-def digest(name: str, job: Job, factors: Factors) -> str:
+def digest(name: str, job: Job | Evaluation, factors: Factors) -> str:
     """Return a digest of how a run is made: its factors, its operator, and the study's code.
 
     The code is all of the study's file but the assignment of ``STUDY``, comments and docstrings: a
     study may grow by rows without a change to those it has. The recipe is not in it; a row holds
     that in full, and :func:`is_stale` compares it.
     """
-    operator = job.problem.operator
-    tensors = [v.tolist() for v in vars(operator).values() if isinstance(v, Tensor)]
-    numbers = {k: v for k, v in vars(operator).items() if isinstance(v, int | float)}
-    settings = [numbers] if numbers else []  # a blur has none, and keeps its digest
-    problem = [type(operator).__qualname__, tensors, *settings, job.problem.noise_level]
-    content = json.dumps([factors, problem, list(_statements(definition_path(name)))])
+    code = list(_statements(definition_path(name)))
+    content = json.dumps([factors, _described(job.problem), code])
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def is_stale(row: Mapping[str, Any], name: str, job: Job) -> bool:
-    """Say whether a recorded row was made otherwise than its definition says now.
+def is_stale(row: Mapping[str, Any], name: str, job: Job | Evaluation) -> bool:
+    """Say whether a recorded row was made otherwise than its definition says now."""
+    return not job.is_as_recorded(row) or row["digest"] != digest(name, job, row["factors"])
 
-    A field that recipes did not have then counts as its default.
-    """
-    recorded, wanted = with_defaults(row["recipe"]), job.settings
-    same_recipe = {name: recorded[name] for name in wanted} == wanted
-    return not same_recipe or row["digest"] != digest(name, job, row["factors"])
+
+def _described(problem: InverseProblem) -> list[Any]:
+    """Return what tells a problem from others, as JSON values."""
+    operator = problem.operator
+    tensors = [v.tolist() for v in vars(operator).values() if isinstance(v, Tensor)]
+    numbers = {k: v for k, v in vars(operator).items() if isinstance(v, int | float)}
+    settings = [numbers] if numbers else []  # a blur has none, and keeps its digest
+    described = [type(operator).__qualname__, tensors, *settings, problem.noise_level]
+    if type(problem) is InverseProblem:
+        return described
+    more = [getattr(problem, f.name) for f in fields(problem)[2:]]  # after operator and noise_level
+    more = [_described(v) if isinstance(v, InverseProblem) else v for v in more]
+    return [type(problem).__qualname__, *described, *more]
 
 
 def _statements(path: Path) -> Iterator[str]:

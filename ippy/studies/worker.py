@@ -23,15 +23,20 @@ from ippy.data.generation import read_generated
 from ippy.problems import InverseProblem
 from ippy.quality import evaluate, summarise
 from ippy.quality.features import features_available
-from ippy.studies.definition import digest, load, row_key
+from ippy.quality.inference import arguments
+from ippy.studies.definition import digest, load, row_key, studies_dir
+from ippy.studies.evaluation import Evaluation
 from ippy.studies.record import append
 from ippy.train import History, fit
+from ippy.weights import save_checkpoint
 
 SIDE = 256  # pixels: the size whose operations are counted
 
 
 def train_row(name: str, key: str, record: Path, *, real: Path | None = None) -> None:
     """Train one run of a study, or go on with it, score it, and enter its row in a record.
+
+    A run that only evaluates is scored alone.
 
     Its weights go to ``runs/<name>/`` beside the record, which git ignores.
 
@@ -49,10 +54,15 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
     if factors is None:
         raise ValueError(f"the study {name!r} has no run {key!r}")
     job = study.job(**factors)
+    if isinstance(job, Evaluation):
+        made = {"factors": factors, "digest": digest(name, job, factors)}
+        append(record, made | job.run(real))
+        return
     everything = MayoDataset(data_dir() / "train")
     slices = everything if job.slices is None else job.slices(everything)
     model = job.model()
-    cost = {"parameters": sum(p.numel() for p in model.parameters())} | operations(model)
+    cost = {"parameters": sum(p.numel() for p in model.parameters())}
+    cost |= operations(model, job.problem)
     begun, cpu = time.perf_counter(), time.process_time()
 
     def enter(history: History) -> dict[str, Any]:
@@ -85,6 +95,8 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
                 "patients": ", ".join(patients),
             }
         append(record, row)
+        if job.ship_to is not None and record.parent == studies_dir():  # not when a row is checked
+            save_checkpoint(model, job.ship_to, record={"study": name} | row)
         return {}
 
     fit(
@@ -105,13 +117,18 @@ def checksum(slices: Dataset[Tensor]) -> str:
     return getattr(slices, "sha256", read_generated(data_dir()).get("sha256", "not generated"))
 
 
-def operations(model: nn.Module) -> dict[str, float]:
-    """Count the GFLOP of one 256x256 slice, forward, and forward with backward."""
+def operations(model: nn.Module, problem: InverseProblem) -> dict[str, float]:
+    """Count the GFLOP of one slice, forward, and forward with backward.
+
+    It has 256x256 pixels, where the operator takes such.
+    """
     counted = {}
+    y = problem.measure(torch.rand(1, 1, *(problem.operator.in_shape or (SIDE, SIDE))))
+    given = arguments(model, problem.network_input(y), y, problem.known_operator)
     for label, backward in (("gflop_forward", False), ("gflop_step", True)):
         # Operations that fuse attention are not counted on every device; the plain ones are.
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-            output = model(torch.rand(1, 1, SIDE, SIDE))
+            output = model(*given)
             if backward:
                 output.sum().backward()
         counted[label] = round(counter.get_total_flops() / 1e9, 3)
