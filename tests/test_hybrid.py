@@ -1,0 +1,92 @@
+"""The hybrid: attention at 1/8 that knows places, gets a gradient, and sees the whole image."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from ippy.models import build
+from ippy.models.gated import GatedUNet
+from ippy.models.hybrid import CoarseAttention, HybridUNet, WithoutSkips
+
+
+def random(*shape):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def hybrid():
+    return build("HybridUNet", seed=0).eval()
+
+
+@pytest.mark.parametrize("size", [(32, 32), (33, 40), (47, 61), (128, 72)])
+def test_any_size_goes_through_with_and_without_skips(hybrid, size):
+    x = random(2, 1, *size)
+    padded = F.pad(x, (0, -size[1] % 8, 0, -size[0] % 8), mode="reflect")
+    with torch.no_grad():
+        for model in (hybrid, WithoutSkips(hybrid)):
+            y = model(x)
+            assert y.shape == x.shape
+            torch.testing.assert_close(y, model(padded)[..., : size[0], : size[1]])
+
+
+def test_it_is_the_gated_network_but_for_its_coarsest_level(hybrid):
+    gated = GatedUNet()
+    names = {key for key in gated.state_dict() if not key.startswith("bottleneck.")}
+    own = hybrid.state_dict()
+    assert names == {key for key in own if not key.startswith("bottleneck.")}
+    gated.load_state_dict({name: own[name] for name in names}, strict=False)
+    gated.bottleneck = hybrid.bottleneck
+    x = random(1, 1, 40, 48)
+    assert gated(x).equal(hybrid(x))
+    assert sum(weight.numel() for weight in hybrid.parameters()) == 1_423_729
+    with pytest.raises(ValueError, match="in_ch is 1 and out_ch is 2"):
+        HybridUNet(1, 2)
+
+
+def test_a_gradient_reaches_queries_keys_and_values_of_both_blocks(hybrid):
+    for model in (hybrid, WithoutSkips(hybrid)):
+        hybrid.zero_grad()
+        model(random(1, 1, 64, 64)).square().sum().backward()
+        for block in hybrid.bottleneck.blocks:
+            for part in block.attn.in_proj_weight.grad.chunk(3):
+                assert part.abs().max() > 1e-6
+
+
+def test_attention_sees_what_convolutions_at_the_bottom_do_not():
+    x = random(1, 1, 16, 256).requires_grad_()
+
+    def columns_seen(model):
+        (gradient,) = torch.autograd.grad(model(x)[0, 0, 8, 0], x)
+        return int(gradient.abs().amax(dim=(0, 1, 2)).nonzero().max())
+
+    assert columns_seen(build("HybridUNet", seed=0)) == 255
+    assert columns_seen(build("GatedUNet", seed=0)) < 90
+
+
+def test_tokens_carry_waves_of_their_rows_and_columns():
+    level = CoarseAttention(8)
+    waves = level.waves(torch.zeros(1, 8, 5, 7))  # two rates: 1 and 0.01 radians a token
+    assert waves.shape == (8, 5, 7)
+    expected = [math.sin(3), math.sin(0.03), math.cos(3), math.cos(0.03)]
+    expected += [math.sin(6), math.sin(0.06), math.cos(6), math.cos(0.06)]
+    assert waves[:, 3, 6].tolist() == pytest.approx(expected, abs=1e-6)
+    larger = level.waves(torch.zeros(1, 8, 11, 9))
+    assert larger[:, :5, :7].equal(waves)  # on a larger grid a place keeps its waves
+    assert level.waves(torch.zeros(1, 8, 2, 2).bfloat16()).dtype == torch.float32
+    assert level.waves(torch.zeros(1, 8, 2, 2).double()).dtype == torch.float64
+    alike = level(torch.ones(1, 8, 5, 7))  # of equal tokens only their places differ
+    assert alike[0].flatten(1).T.unique(dim=0).shape == (35, 8)
+
+
+def test_without_skips_what_is_added_comes_through_the_coarsest_level(hybrid):
+    straight, x = WithoutSkips(hybrid), random(1, 1, 64, 64)
+    assert {id(w) for w in straight.parameters()} == {id(w) for w in hybrid.parameters()}
+    assert not straight(x).equal(hybrid(x))
+    hybrid.bottleneck.register_forward_hook(lambda *parts: torch.zeros_like(parts[2]))
+    added = straight(x) - x
+    torch.testing.assert_close(straight(1 - x) - (1 - x), added, rtol=0, atol=1e-6)
+    assert not torch.allclose(hybrid(x) - x, hybrid(1 - x) - (1 - x), atol=1e-4)
