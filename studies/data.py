@@ -1,6 +1,6 @@
 """How many different slices does a network need, and does a Transformer need more of them?
 
-A run of 2,500 steps sees 2,500 slices at most: with so many each is seen once, and no run of that
+A run of 2,000 steps sees 2,000 slices at most: with so many each is seen once, and no run of that
 length could tell more of them apart.
 """
 
@@ -13,7 +13,7 @@ from ippy.studies import Clutter, Generated, Job, Study, grid
 from ippy.studies.networks import whole_images
 from ippy.train import RECIPES
 
-ALL, STEPS = 2500, 2500
+ALL, STEPS = 2000, 2000
 NUMBERS = [16, 64, 250, ALL]
 
 
@@ -22,11 +22,11 @@ def job(task: str, network: str, slices: int, seed: int) -> Job:
     if task == "ghost":
         return whole_images(
             network,
-            (STEPS,) if network == "ViT" else (1500, STEPS - 1500),
+            (STEPS,) if network == "ViT" else (1000, STEPS - 1000),
             ghost(64),
             side=128,
             seed=seed,
-            slices=lambda _: Clutter("train", ALL).spread(slices),
+            slices=lambda _: Clutter("train", ALL).sample(slices),
             validation=partial(Clutter, "validation", 32),
             test=partial(Clutter, "test", 64),
         )
@@ -34,14 +34,14 @@ def job(task: str, network: str, slices: int, seed: int) -> Job:
     return Job(
         partial(build, network, seed=seed),
         recipe,
-        slices=lambda _: Generated(250, ALL // 250).spread(slices),
+        slices=lambda _: Generated(250, ALL // 250).sample(slices),
     )
 
 
 STUDY = Study(
     question="How many different slices does a network need?",
     decides="Whether the book may say that Transformers need more data.",
-    fixed="2,500 steps: blur on crops of 128 pixels, a ghost half an image away on whole images of "
+    fixed="2,000 steps: blur on crops of 128 pixels, a ghost half an image away on whole images of "
     "128 pixels that fill the field of view.",
     rows=grid(task=["blur"], network=["UNet", "ViT"], slices=NUMBERS, seed=[0])
     + grid(task=["ghost"], network=["ViT"], slices=NUMBERS, seed=[0])

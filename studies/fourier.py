@@ -7,11 +7,12 @@ from ippy.studies import Job, Study, bodies, grid
 from ippy.studies.networks import psnr_of_each, whole_images
 
 STEPS = {  # about 300 core-seconds each, on whole slices
-    "UNet": (800,),
-    "deep UNet": (800,),
-    "GatedUNet": (570,),
-    "hybrid": (320, 250),
-    "ViT": (750,),
+    "UNet": (750,),
+    "deep UNet": (720,),
+    "GatedUNet": (600,),
+    "hybrid": (270, 280),
+    "hybrid as one": (550,),
+    "ViT": (600,),
 }
 
 

@@ -195,12 +195,16 @@ def test_clutter_fills_the_field_of_view_and_no_two_sets_share_a_slice(tiny_cour
         Clutter("all", 4)
 
 
-def test_few_slices_are_spread_over_all():
-    slices = Drawn(np.arange(10, dtype=np.uint8)[:, None, None] * np.ones((4, 4), np.uint8))
-    part = slices.spread(4)
-    assert [int(image[0, 0]) for image in part.pixels] == [0, 2, 4, 6]
-    assert part.sha256 == Drawn(slices.pixels[[0, 2, 4, 6]]).sha256 != slices.sha256
-    assert slices.spread(10).sha256 == slices.sha256
+def test_a_sample_of_slices_is_in_every_larger_one():
+    slices = Drawn(np.arange(40, dtype=np.uint8)[:, None, None] * np.ones((4, 4), np.uint8))
+    samples = [slices.sample(count) for count in (4, 16, 40)]
+    numbers = [[int(image[0, 0]) for image in part.pixels] for part in samples]
+    assert [len(part) for part in numbers] == [4, 16, 40]
+    assert numbers == [sorted(part) for part in numbers]
+    assert set(numbers[0]) < set(numbers[1]) < set(numbers[2]) == set(range(40))
+    assert numbers[0] not in ([0, 1, 2, 3], [0, 10, 20, 30])  # not in step with the bodies
+    assert samples[0].sha256 == Drawn(slices.pixels[numbers[0]]).sha256 != slices.sha256
+    assert samples[2].sha256 == slices.sha256
 
 
 @pytest.mark.parametrize("network", NETWORKS)

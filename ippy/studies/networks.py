@@ -25,13 +25,13 @@ from ippy.train import RECIPES
 
 
 class DeepUNet(nn.Module):
-    """A U-Net with four poolings, narrower than the one with three for about equal cost.
+    """A U-Net with four poolings, narrower than the one with three: with as many weights.
 
     Args:
         c: Channels at full resolution.
     """
 
-    def __init__(self, c: int = 24) -> None:
+    def __init__(self, c: int = 16) -> None:
         super().__init__()
         levels = list(pairwise(c * 2**level for level in range(5)))
         self.first = ConvBlock(1, c)
@@ -65,6 +65,7 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "deep UNet": lambda side: DeepUNet(),
     "GatedUNet": lambda side: GatedUNet(),
     "hybrid": lambda side: HybridUNet(),
+    "hybrid as one": lambda side: HybridUNet(),
     "ViT + gated": vit_then_gated,
     "ViT": vit,
 }

@@ -51,9 +51,10 @@ class Drawn(Dataset):
     def __getitem__(self, index: int) -> Tensor:
         return torch.from_numpy(np.array(self.pixels[index]))[None].float() / 255
 
-    def spread(self, count: int) -> Drawn:
-        """Return so many of the slices, evenly spread over all, and so over many bodies."""
-        return Drawn(self.pixels[:: len(self) // count][:count])
+    def sample(self, count: int) -> Drawn:
+        """Return so many of the slices, in their order: the same ones always, and any fewer too."""
+        shuffled = np.random.default_rng(0).permutation(len(self))
+        return Drawn(self.pixels[np.sort(shuffled[:count])])
 
 
 class Generated(Drawn):
