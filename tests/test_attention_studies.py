@@ -129,22 +129,46 @@ def test_the_parts_of_a_model_are_trained_before_the_whole(tiny_course):
     assert row["recipe"] == asdict(job.recipe) | {"phases": [asdict(phase.recipe)]}
 
 
-def test_a_part_that_is_trained_is_not_trained_again(tiny_course, monkeypatch):
-    trained, before = [], train()
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The checkpoints that training was called for, each to go on where it was stopped."""
+    called = []
 
-    def counted(model, *args, **kwargs):
-        trained.append(args[2].steps)
+    def noted(model, *args, **kwargs):
+        assert kwargs["resume"]
+        called.append(kwargs["save_to"].stem)
         return fit(model, *args, **kwargs)
 
-    monkeypatch.setattr(worker, "fit", counted)
-    after = train()
-    assert trained == [12] and after["weights"] == before["weights"]
-    assert after["seconds"] > 0
-    for change in (("FIRST = 20", "FIRST = 15"), ("lr=1e-2", "lr=2e-2"), ("(0, 5)", "(4, 5)")):
-        trained.clear()
-        write(tiny_course, DEFINITION.replace(*change))
-        train()
-        assert len(trained) == 2 and trained[1] == 12  # the part was another
+    monkeypatch.setattr(worker, "fit", noted)
+    return called
+
+
+def test_a_part_that_is_trained_is_not_trained_again(tiny_course, fits):
+    before, after = train(), train()
+    assert fits == ["seed=0.phase1", "seed=0", "seed=0"]
+    assert after["weights"] == before["weights"]
+
+
+@pytest.mark.parametrize("what", ["digest", "data", "recipe"])
+def test_a_part_of_another_run_is_trained_anew(tiny_course, fits, monkeypatch, what):
+    train()
+    manifest = worker.read_manifest(tiny_course / "studies/runs/tiny")
+    manifest["seed=0.phase1"][what] = "another"
+    monkeypatch.setattr(worker, "read_manifest", lambda folder: manifest)
+    train()
+    assert fits == ["seed=0.phase1", "seed=0"] * 2
+
+
+def test_a_loss_of_its_own_trains_the_parts_too(tiny_course):
+    own = DEFINITION.replace("ghost(8),", "ghost(8),\n        loss=SSIMLoss,")
+    write(
+        tiny_course,
+        own.replace("from ippy.train", "from ippy.quality import SSIMLoss\nfrom ippy.train"),
+    )
+    row = train()
+    manifest = worker.read_manifest(tiny_course / "studies/runs/tiny")
+    assert manifest["seed=0.phase1"]["recipe"]["loss"].startswith("SSIMLoss")
+    assert "loss" not in row["recipe"] and "loss" not in row["recipe"]["phases"][0]
 
 
 def test_the_seconds_of_a_row_are_those_of_all_its_phases(tiny_course, monkeypatch):
@@ -167,6 +191,8 @@ def test_a_row_is_stale_when_the_recipe_of_a_phase_has_changed(tiny_course):
     assert is_stale(row, "tiny", job)
     row["recipe"].pop("phases")
     assert is_stale(row, "tiny", job)
+    alike = Job(job.model, job.recipe, job.problem, phases=(Phase(nn.Identity, job.recipe),))
+    assert is_stale(row, "tiny", alike)
 
 
 def test_a_loss_of_its_own_replaces_that_of_all_recipes():
