@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ippy.models import build
 from ippy.models.gated import GatedUNet
-from ippy.models.hybrid import CoarseAttention, HybridUNet, WithoutSkips
+from ippy.models.hybrid import PACE, CoarseAttention, HybridUNet, WithoutSkips
 
 
 def random(*shape):
@@ -33,16 +33,33 @@ def test_any_size_goes_through_with_and_without_skips(hybrid, size):
             torch.testing.assert_close(y, model(padded)[..., : size[0], : size[1]])
 
 
-def test_it_is_the_gated_network_but_for_its_coarsest_level(hybrid):
+def test_it_begins_without_its_skips_and_ends_as_the_gated_network(hybrid):
+    x, straight = random(1, 1, 40, 48), WithoutSkips(hybrid)
+    shared = {id(weight) for weight in hybrid.parameters()} - {id(hybrid.opening)}
+    assert {id(weight) for weight in straight.parameters()} == shared
+    torch.testing.assert_close(hybrid(x), straight(x))
     gated = GatedUNet()
-    names = {key for key in gated.state_dict() if not key.startswith("bottleneck.")}
-    own = hybrid.state_dict()
-    assert names == {key for key in own if not key.startswith("bottleneck.")}
-    gated.load_state_dict({name: own[name] for name in names}, strict=False)
+    gated.load_state_dict(hybrid.state_dict(), strict=False)
     gated.bottleneck = hybrid.bottleneck
-    x = random(1, 1, 40, 48)
-    assert gated(x).equal(hybrid(x))
-    assert sum(weight.numel() for weight in hybrid.parameters()) == 1_423_729
+    hybrid.opening.data.fill_(1 / PACE)
+    torch.testing.assert_close(hybrid(x), gated(x))
+
+
+def test_the_input_and_each_skip_have_a_weight_that_can_open(hybrid):
+    x = random(1, 1, 32, 32)
+    hybrid(x).square().sum().backward()
+    assert (hybrid.opening.grad.abs() > 1e-6).all()
+    closed = hybrid(x)
+    for number in range(4):
+        hybrid.opening.data.zero_()
+        hybrid.opening.data[number] = 0.1
+        assert not torch.allclose(hybrid(x), closed, atol=1e-6)
+    hybrid.opening.data = torch.tensor([0.1, 0, 0, 0])
+    torch.testing.assert_close(hybrid(x), closed + 0.5 * x)
+
+
+def test_it_costs_no_more_than_the_gated_network(hybrid):
+    assert sum(weight.numel() for weight in hybrid.parameters()) == 1_423_733
     with pytest.raises(ValueError, match="in_ch is 1 and out_ch is 2"):
         HybridUNet(1, 2)
 
@@ -80,13 +97,3 @@ def test_tokens_carry_waves_of_their_rows_and_columns():
     assert level.waves(torch.zeros(1, 8, 2, 2).double()).dtype == torch.float64
     alike = level(torch.ones(1, 8, 5, 7))  # of equal tokens only their places differ
     assert alike[0].flatten(1).T.unique(dim=0).shape == (35, 8)
-
-
-def test_without_skips_what_is_added_comes_through_the_coarsest_level(hybrid):
-    straight, x = WithoutSkips(hybrid), random(1, 1, 64, 64)
-    assert {id(w) for w in straight.parameters()} == {id(w) for w in hybrid.parameters()}
-    assert not straight(x).equal(hybrid(x))
-    hybrid.bottleneck.register_forward_hook(lambda *parts: torch.zeros_like(parts[2]))
-    added = straight(x) - x
-    torch.testing.assert_close(straight(1 - x) - (1 - x), added, rtol=0, atol=1e-6)
-    assert not torch.allclose(hybrid(x) - x, hybrid(1 - x) - (1 - x), atol=1e-4)

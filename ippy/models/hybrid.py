@@ -16,6 +16,7 @@ from ippy.models.vit import TransformerEncoderBlock
 
 DEPTH, HEADS = 2, 4
 SLOWEST = 0.01  # radians from one token to the next; the fastest wave turns by 1
+PACE = 5  # at which skips open: AdamW moves their weights at a fifth of the rate
 
 
 class CoarseAttention(nn.Module):
@@ -50,11 +51,11 @@ class CoarseAttention(nn.Module):
 
 
 class HybridUNet(GatedUNet):
-    """A gated U-Net with two transformer blocks at 1/8 of the resolution.
+    """A gated U-Net with two transformer blocks at 1/8 of the resolution, and skips that open.
 
-    The study ``waking`` is about how its attention comes to learn. Convolutions learn faster, and
-    where skips carry what those can do, looking further gains little at first. With the skips
-    closed (:class:`WithoutSkips`) attention is needed from the beginning.
+    The skips and the input, which are added, have weights that start at 0. So the network first
+    learns what passes its coarsest level, and attention has an image to work on before there is a
+    way around it. The study ``waking`` compares this with other ways.
 
     Args:
         in_ch: Channels of the input.
@@ -69,20 +70,31 @@ class HybridUNet(GatedUNet):
     def __init__(self, in_ch: int = 1, out_ch: int = 1, base_ch: int = 24) -> None:
         super().__init__(in_ch, out_ch, base_ch)
         self.bottleneck = CoarseAttention(4 * base_ch)
+        self.opening = nn.Parameter(torch.zeros(4))  # of the input and the three skips
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C, H, W), for any H and W: the border is continued to fit."""
+        w0, w1, w2, w3 = PACE * self.opening
+        e1 = self.enc1(self.first(pad_to_multiple(x, 8)))  # (B, c, H, W)
+        e2 = self.enc2(self.down1(e1))  # (B, 2c, H/2, W/2)
+        e3 = self.enc3(self.down2(e2))  # (B, 4c, H/4, W/4)
+        h = self.bottleneck(self.down3(e3))  # (B, 4c, H/8, W/8)
+        h = self.dec3(self.up3(h) + w3 * e3)  # (B, 4c, H/4, W/4)
+        h = self.dec2(self.up2(h) + w2 * e2)  # (B, 2c, H/2, W/2)
+        h = self.dec1(self.up1(h) + w1 * e1)  # (B, c, H, W)
+        return w0 * x + self.last(h)[..., : x.shape[2], : x.shape[3]]  # (B, C, H, W)
 
 
 class WithoutSkips(Model):
-    """A gated U-Net, of whose weights it is made, with its skips closed.
-
-    What it adds to its input comes through its coarsest level alone.
+    """The hybrid before its skips open, made of its weights: all passes the coarsest level.
 
     Args:
-        network: The gated U-Net, or the hybrid.
+        hybrid: The network.
     """
 
-    def __init__(self, network: GatedUNet) -> None:
+    def __init__(self, hybrid: HybridUNet) -> None:
         super().__init__()
-        n = network
+        n = hybrid
         self.down = nn.Sequential(n.first, n.enc1, n.down1, n.enc2, n.down2, n.enc3, n.down3)
         self.bottleneck = n.bottleneck
         self.up = nn.Sequential(n.up3, n.dec3, n.up2, n.dec2, n.up1, n.dec1, n.last)
@@ -90,4 +102,4 @@ class WithoutSkips(Model):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C, H, W)."""
         h = self.bottleneck(self.down(pad_to_multiple(x, 8)))  # (B, 4c, H/8, W/8)
-        return x + self.up(h)[..., : x.shape[2], : x.shape[3]]  # (B, C, H, W)
+        return self.up(h)[..., : x.shape[2], : x.shape[3]]  # (B, C, H, W)
