@@ -243,6 +243,14 @@ def test_the_networks_are_drawn_from_their_seed_and_keep_the_size(network):
     assert first(x).shape == x.shape
 
 
+def test_the_deep_unet_has_about_as_many_weights_as_the_unet():
+    deep, unet = (
+        sum(weight.numel() for weight in NETWORKS[name](64).parameters())
+        for name in ("deep UNet", "UNet")
+    )
+    assert deep == pytest.approx(unet, rel=0.02)
+
+
 def test_whole_images_are_learnt_in_phases_where_attention_is_beside_convolutions():
     plain = whole_images("ViT", (5,), ghost(8), side=64, seed=2)
     assert plain.phases == () and plain.recipe.loss == "mse" and plain.recipe.steps == 5

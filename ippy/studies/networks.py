@@ -65,7 +65,7 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "deep UNet": lambda side: DeepUNet(),
     "GatedUNet": lambda side: GatedUNet(),
     "hybrid": lambda side: HybridUNet(),
-    "hybrid as one": lambda side: HybridUNet(),
+    "hybrid as one": lambda side: HybridUNet(),  # without a part that learns alone
     "ViT + gated": vit_then_gated,
     "ViT": vit,
 }
