@@ -24,7 +24,7 @@ STEPS = {  # about 300 core-seconds each
     "UNet": (2000,),
     "deep UNet": (1900,),
     "GatedUNet": (1750,),
-    "hybrid": (900, 800),
+    "hybrid": (1200, 500),
     "ViT + gated": (1800, 330),
     "ViT": (2600,),
 }
