@@ -235,10 +235,12 @@ def test_a_sample_of_slices_is_in_every_larger_one():
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_networks_are_drawn_from_their_seed_and_keep_the_size(network):
+    first = seeded(partial(NETWORKS[network], 64), 3)
+    torch.rand(1)  # the global state is another
     before = torch.get_rng_state()
-    first, again = (seeded(partial(NETWORKS[network], 64), 3) for _ in range(2))
+    again, other = (seeded(partial(NETWORKS[network], 64), seed) for seed in (3, 4))
     assert torch.get_rng_state().equal(before)
-    assert weights_digest(first) == weights_digest(again)
+    assert weights_digest(first) == weights_digest(again) != weights_digest(other)
     x = torch.rand(1, 1, 64, 64)
     assert first(x).shape == x.shape
 
