@@ -45,6 +45,13 @@ def test_it_begins_without_its_skips_and_ends_as_the_gated_network(hybrid):
     torch.testing.assert_close(hybrid(x), gated(x))
 
 
+def test_of_many_channels_the_first_is_added():
+    hybrid, x = HybridUNet(in_ch=3, out_ch=1, base_ch=8), random(2, 3, 16, 24)
+    closed = hybrid(x)
+    hybrid.opening.data[0] = 1 / PACE
+    torch.testing.assert_close(hybrid(x), closed + x[:, :1])
+
+
 def test_the_input_and_each_skip_have_a_weight_that_can_open(hybrid):
     x = random(1, 1, 32, 32)
     hybrid(x).square().sum().backward()

@@ -58,13 +58,13 @@ class HybridUNet(GatedUNet):
     way around it. The study ``waking`` compares this with other ways.
 
     Args:
-        in_ch: Channels of the input.
-        out_ch: Channels of the output, equal to ``in_ch`` because the input is added.
+        in_ch: Channels of the input, the images that are corrected first.
+        out_ch: Channels of the output; the first so many of the input are added.
         base_ch: Channels at full resolution; two and four times as many below.
 
     Raises:
         TypeError: An argument is not a whole number.
-        ValueError: A number is out of range, or ``in_ch`` and ``out_ch`` differ.
+        ValueError: A number is out of range, or ``out_ch`` is larger than ``in_ch``.
     """
 
     def __init__(self, in_ch: int = 1, out_ch: int = 1, base_ch: int = 24) -> None:
@@ -73,7 +73,7 @@ class HybridUNet(GatedUNet):
         self.opening = nn.Parameter(torch.zeros(4))  # of the input and the three skips
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to (B, C, H, W), for any H and W: the border is continued to fit."""
+        """Map (B, in_ch, H, W) to (B, out_ch, H, W), for any H and W: the border is continued."""
         w0, w1, w2, w3 = PACE * self.opening
         e1 = self.enc1(self.first(pad_to_multiple(x, 8)))  # (B, c, H, W)
         e2 = self.enc2(self.down1(e1))  # (B, 2c, H/2, W/2)
@@ -82,7 +82,8 @@ class HybridUNet(GatedUNet):
         h = self.dec3(self.up3(h) + w3 * e3)  # (B, 4c, H/4, W/4)
         h = self.dec2(self.up2(h) + w2 * e2)  # (B, 2c, H/2, W/2)
         h = self.dec1(self.up1(h) + w1 * e1)  # (B, c, H, W)
-        return w0 * x + self.last(h)[..., : x.shape[2], : x.shape[3]]  # (B, C, H, W)
+        correction = self.last(h)[..., : x.shape[2], : x.shape[3]]  # (B, out_ch, H, W)
+        return w0 * x[:, : correction.shape[1]] + correction
 
 
 class WithoutSkips(Model):
