@@ -26,7 +26,24 @@ from ippy.train.recipe import with_defaults
 Factors = dict[str, Any]
 """What distinguishes a run from the others of its study: name -> a JSON value."""
 
+Images = Tensor | Dataset[Tensor]
+"""Slices (N, 1, H, W), or a data set of (1, H, W), in [0, 1]."""
+
 FILE_NAME = re.compile(r"[\w .,=+-]+")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Training of a part of a model, before the whole is trained.
+
+    Attributes:
+        part: Returns the part of a model that learns: itself a network from images to images, on
+            the weights of that model.
+        recipe: How it is trained.
+    """
+
+    part: Callable[[nn.Module], nn.Module]
+    recipe: Recipe
 
 
 @dataclass(frozen=True)
@@ -40,10 +57,13 @@ class Job:
         problem: What it learns to undo.
         slices: Chooses the training slices from all of the course's; all of them if None.
         loss: Returns the loss, where it is none of those that a recipe knows.
-        measure: What to measure of the trained model beside its scores: name -> number,
-            or a number for each image.
+        measure: What to measure of the trained model beside its scores: name -> number, or numbers.
         ship_to: Where the weights go once they are trained, with the row as their record; nowhere
             else than beside the record if None.
+        phases: Trainings of parts of the model that come before, in their order.
+        validation: Returns the validation slices; the course's if None.
+        test: Returns the test slices; the course's if None.
+        further_tests: Other slices to score the model on: name -> what returns them.
     """
 
     model: Callable[[], nn.Module]
@@ -51,22 +71,32 @@ class Job:
     problem: InverseProblem = field(default_factory=motion_deblurring)
     slices: Callable[[Dataset[Tensor]], Dataset[Tensor]] | None = None
     loss: Callable[[], nn.Module] | None = None
-    measure: Callable[[nn.Module], Mapping[str, float | list[float]]] | None = None
+    measure: Callable[[nn.Module], Mapping[str, Any]] | None = None
     ship_to: Path | None = None
+    phases: tuple[Phase, ...] = ()
+    validation: Callable[[], Images] | None = None
+    test: Callable[[], Images] | None = None
+    further_tests: Mapping[str, Callable[[], Images]] = field(default_factory=dict)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The recipe's fields; without its loss where that is not used."""
-        own = self.loss is not None
-        return {k: v for k, v in asdict(self.recipe).items() if not (own and k == "loss")}
+        """The recipe's fields, and the recipes of its phases if it has any.
+
+        A loss that is not used, because the job has its own, is not in it.
+        """
+        whole, *parts = (
+            {k: v for k, v in asdict(recipe).items() if not (self.loss is not None and k == "loss")}
+            for recipe in (self.recipe, *(phase.recipe for phase in self.phases))
+        )
+        return whole | ({"phases": parts} if parts else {})
 
     def is_as_recorded(self, row: Mapping[str, Any]) -> bool:
-        """Say whether a recorded row was trained by this recipe.
+        """Say whether a recorded row was trained by this recipe, and its phases by theirs.
 
         A field that recipes did not have then counts as its default.
         """
-        recorded, wanted = with_defaults(row["recipe"]), self.settings
-        return {name: recorded[name] for name in wanted} == wanted
+        recorded, wanted = _recipes(row["recipe"]), _recipes(self.settings)
+        return len(recorded) == len(wanted) and all(map(_agree, recorded, wanted))
 
 
 @dataclass(frozen=True)
@@ -169,6 +199,17 @@ def _described(problem: InverseProblem) -> list[Any]:
     more = [getattr(problem, f.name) for f in fields(problem)[2:]]  # after operator and noise_level
     more = [_described(v) if isinstance(v, InverseProblem) else v for v in more]
     return [type(problem).__qualname__, *described, *more]
+
+
+def _recipes(settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the recipes among a job's settings: of its phases, and of the whole."""
+    whole = {name: value for name, value in settings.items() if name != "phases"}
+    return [*settings.get("phases", []), whole]
+
+
+def _agree(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    recorded = with_defaults(recorded)
+    return {name: recorded[name] for name in wanted} == wanted
 
 
 def _statements(path: Path) -> Iterator[str]:
