@@ -17,8 +17,8 @@ from ippy.operators.linear import accumulator
 from ippy.problems.normal import AnyOperator, NormalEquations, PeriodicBlur, laplacian
 
 # Of a few values, those with the highest mean PSNR over slices of the training set at 1 % noise, in
-# the settings of the course's tasks: for the blur 40 slices, as the chapter on model comparison
-# shows, for the others one slice of every third body.
+# the settings of the course's tasks: for the blur one slice of each generated body, as the chapter
+# on model comparison shows, for the others one of every third.
 TIKHONOV_WEIGHTS = {Blurring: 5e-3, ParallelBeam: 30.0, FourierSampling: 5e-4, Ghost: 2e-4}
 TV_WEIGHTS = {Blurring: 5e-4, ParallelBeam: 2.0, FourierSampling: 1e-3, Ghost: 5e-4}
 TOLERANCE = 5e-4  # of the objective, for the estimated gap
