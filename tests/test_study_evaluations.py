@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,15 @@ STUDY = Study(
     minutes=0.1,
 )
 '''
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Score on one thread, as the processes of a study do."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
