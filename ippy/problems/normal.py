@@ -12,6 +12,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ippy.operators import LinearOperator
 
@@ -74,11 +75,7 @@ class AnyOperator:
 
     def __init__(self, operator: LinearOperator, shape: tuple[int, int], like: Tensor) -> None:
         self.operator = operator
-        middle = (shape[0] // 2, shape[1] // 2)
-        pixel = like.new_zeros(1, 1, *shape)
-        pixel[(..., *middle)] = 1
-        answer = self.normal(pixel).roll((-middle[0], -middle[1]), dims=(-2, -1))
-        gain = torch.fft.rfft2(answer).real
+        gain = periodic_gain(self.normal, shape, like)
         self.gain = gain.clamp(min=FLOOR * gain.max().item())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -103,6 +100,27 @@ class AnyOperator:
             return _divided(residual, self.gain + shift)
 
         return conjugate_gradients(system, precondition, data + more, x)
+
+
+def periodic_gain(
+    normal: Callable[[Tensor], Tensor], shape: tuple[int, int], like: Tensor, *, margin: int = 0
+) -> Tensor:
+    """Return what the periodic operator does that answers a pixel in the middle as K.T K does.
+
+    Args:
+        normal: K.T K.
+        shape: Height and width of the images, (H, W).
+        like: Numbers of the type and on the device to compute with.
+        margin: Pixels that are added on each side before images are continued periodically.
+
+    Returns:
+        A factor for each coefficient of a real transform of the larger images.
+    """
+    middle = (shape[0] // 2, shape[1] // 2)
+    pixel = like.new_zeros(1, 1, *shape)
+    pixel[(..., *middle)] = 1
+    answer = F.pad(normal(pixel), (0, 2 * margin, 0, 2 * margin))
+    return torch.fft.rfft2(answer.roll((-middle[0], -middle[1]), dims=(-2, -1))).real
 
 
 def conjugate_gradients(

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ippy.operators import LinearOperator
-from ippy.problems.normal import conjugate_gradients, laplacian
+from ippy.problems.normal import conjugate_gradients, laplacian, periodic_gain
 
 MARGIN = 16  # pixels around an image, in which the preconditioner may do as it likes
 FLOOR = 1e-3  # what the preconditioner adds to K.T K, as a fraction of its largest gain
@@ -35,14 +35,9 @@ class SmoothInverse:
 
     def __init__(self, operator: LinearOperator, shape: tuple[int, int], like: Tensor) -> None:
         self.operator = operator
-        middle = (shape[0] // 2, shape[1] // 2)
-        pixel = like.new_zeros(1, 1, *shape)
-        pixel[(..., *middle)] = 1
-        answer = F.pad(self._normal(pixel), (0, 2 * MARGIN, 0, 2 * MARGIN))
-        answer = answer.roll((-middle[0], -middle[1]), dims=(-2, -1))
-        gain = torch.fft.rfft2(answer).real
+        gain = periodic_gain(self._normal, shape, like, margin=MARGIN)
         self.gain = gain.clamp(min=0) + FLOOR * gain.max()
-        self.roughness = laplacian(answer)
+        self.roughness = laplacian(like.new_empty([side + 2 * MARGIN for side in shape]))
 
     def __call__(self, y: Tensor, weight: float, x: Tensor, *, tolerance: float) -> Tensor:
         """Return the minimiser for measurements y, (B, 1, H, W).
