@@ -12,9 +12,8 @@ import torch
 
 from ippy.data.generation import SEED
 from ippy.data.phantoms import generate_slice
-from ippy.operators import Blurring
-from ippy.problems import InverseProblem, Tikhonov
-from ippy.quality import psnr, restore, ssim
+from ippy.problems import Tikhonov, motion_deblurring
+from ippy.quality import data_residual, psnr, restore, ssim
 from ippy.weights import load_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,14 +33,14 @@ def scores(angle: float, noise: float = 0.01) -> dict[str, Scores]:
     """Score the UNets, Tikhonov and the measurement at an angle and a noise level."""
     pixels = torch.from_numpy(generate_slice(SEED, "test", *PAGE["SLICES"]["Chest"]))
     x = pixels[None, None].float() / 255
-    K = Blurring((256, 256), kernel_type="motion", kernel_size=9, motion_angle=angle)
-    y = InverseProblem(K, noise).measure(x, torch.Generator().manual_seed(0))
+    problem = motion_deblurring(noise, angle)
+    y = problem.measure(x, torch.Generator().manual_seed(0))
     images = {name: restore(load_checkpoint(name), y) for name in UNETS}
-    images |= {"Tikhonov": Tikhonov(K)(y), "measurement": y}
+    images |= {"Tikhonov": Tikhonov(problem.operator)(y), "measurement": y}
 
     def score(x_hat: torch.Tensor) -> Scores:
         x_hat = x_hat.clamp(0, 1)
-        residual = ((K(x_hat) - y).norm() / y.norm() / noise).item()
+        residual = data_residual(x_hat, y, problem.operator).item() / noise
         return Scores(psnr(x_hat, x).item(), ssim(x_hat, x).item(), residual)
 
     return {name: score(x_hat) for name, x_hat in images.items()}
