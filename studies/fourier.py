@@ -1,10 +1,8 @@
 """Does attention pay where the Fourier transform is sampled, and each line touches every pixel?"""
 
-from functools import partial
-
 from ippy.problems import undersampled_fourier
-from ippy.studies import Job, Study, bodies, grid
-from ippy.studies.networks import psnr_of_each, whole_images
+from ippy.studies import Job, Study, grid
+from ippy.studies.networks import whole_slices
 
 STEPS = {  # about 300 core-seconds each, on whole slices
     "UNet": (750,),
@@ -18,16 +16,7 @@ STEPS = {  # about 300 core-seconds each, on whole slices
 
 def job(network: str, seed: int) -> Job:
     """Train a network on the zero-filled images of whole slices."""
-    problem = undersampled_fourier()
-    return whole_images(
-        network,
-        STEPS[network],
-        problem,
-        side=256,
-        seed=seed,
-        slices=bodies,
-        measure=partial(psnr_of_each, problem=problem),
-    )
+    return whole_slices(network, STEPS[network], undersampled_fourier(), seed)
 
 
 STUDY = Study(

@@ -17,44 +17,45 @@ from ippy.quality import (
     SSIMLoss,
     detail,
     edge_width,
-    evaluate,
+    lpips,
     measure_one_by_one,
+    psnr,
     restore,
+    ssim,
 )
 from ippy.studies import Job, Study, grid
 from ippy.train import RECIPES
 
 STEPS = 2500
-
-
-def mix(**parts: tuple[float, nn.Module]) -> nn.Module:
-    """Return a weighted sum of losses."""
-    return CombinedLoss(parts)
+METRICS = psnr, ssim, lpips, detail, edge_width
 
 
 LOSSES: dict[str, Callable[[], nn.Module]] = {
     "MSE": nn.MSELoss,
     "L1": nn.L1Loss,
-    "MSE + 0.1 Fourier": lambda: mix(MSE=(1.0, nn.MSELoss()), Fourier=(0.1, FourierLoss())),
-    "0.5 MSE + 0.5 L1": lambda: mix(MSE=(0.5, nn.MSELoss()), L1=(0.5, nn.L1Loss())),
-    "MSE + 0.2 SSIM + 0.1 Fourier": lambda: mix(
-        MSE=(1.0, nn.MSELoss()), SSIM=(0.2, SSIMLoss()), Fourier=(0.1, FourierLoss())
+    "MSE + 0.1 Fourier": lambda: CombinedLoss(
+        {"MSE": (1.0, nn.MSELoss()), "Fourier": (0.1, FourierLoss())}
     ),
-    "L1 + 0.01 perceptual": lambda: mix(L1=(1.0, nn.L1Loss()), perceptual=(0.01, PerceptualLoss())),
+    "0.5 MSE + 0.5 L1": lambda: CombinedLoss(
+        {"MSE": (0.5, nn.MSELoss()), "L1": (0.5, nn.L1Loss())}
+    ),
+    "MSE + 0.2 SSIM + 0.1 Fourier": lambda: CombinedLoss(
+        {"MSE": (1.0, nn.MSELoss()), "SSIM": (0.2, SSIMLoss()), "Fourier": (0.1, FourierLoss())}
+    ),
+    "L1 + 0.01 perceptual": lambda: CombinedLoss(
+        {"L1": (1.0, nn.L1Loss()), "perceptual": (0.01, PerceptualLoss())}
+    ),
 }
 
 
 def measure(model: nn.Module) -> dict[str, list[float]]:
     """Return what is measured of each generated test slice: scores and sharpness."""
-    slices, problem = MayoDataset(data_dir() / "test"), motion_deblurring()
-    metrics = ["psnr", "ssim", "lpips"]
-    table = evaluate({"model": model}, slices, problem, metrics=metrics)
-    found = table[table["model"] == "model"][metrics].round(6).to_dict("list")
-    found |= {"detail": [], "edge_width": []}
-    for x, y in zip(slices, measure_one_by_one(slices, problem), strict=True):
+    slices = MayoDataset(data_dir() / "test")
+    found: dict[str, list[float]] = {metric.__name__: [] for metric in METRICS}
+    for x, y in zip(slices, measure_one_by_one(slices, motion_deblurring()), strict=True):
         x_hat = restore(model, y[None]).clamp(0, 1)
-        for sharpness in (detail, edge_width):
-            found[sharpness.__name__].append(round(sharpness(x_hat, x[None]).item(), 4))
+        for metric in METRICS:
+            found[metric.__name__].append(round(metric(x_hat, x[None]).item(), 6))
     return found
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ippy.base.paths import weights_dir
 from ippy.data import validation_slices
+from ippy.models import seeded
 from ippy.models.gated import GatedUNet
 from ippy.models.unrolled import Unrolled
 from ippy.problems import (
@@ -100,13 +101,6 @@ SHIPPED = {
     ("unrolled", 9_000): "Unrolled",
     ("denoiser", 5_000): "Denoiser",
 }
-
-
-def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """Return a network with weights drawn from a seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return make()
 
 
 def decibels(kind: type, model: nn.Module) -> dict[str, float]:

@@ -1,10 +1,10 @@
 """Does attention pay in sparse-view tomography, whose streaks cross the whole slice?"""
 
-from functools import cache, partial
+from functools import cache
 
 from ippy.problems import InverseProblem, sparse_view_ct
-from ippy.studies import Job, Study, bodies, grid
-from ippy.studies.networks import psnr_of_each, whole_images
+from ippy.studies import Job, Study, grid
+from ippy.studies.networks import whole_slices
 
 STEPS = {  # about 300 core-seconds each, on whole slices
     "UNet": (600,),
@@ -25,16 +25,7 @@ def tomography(views: int) -> InverseProblem:
 
 def job(views: int, network: str, seed: int) -> Job:
     """Train a network on the filtered back-projections of whole slices."""
-    problem = tomography(views)
-    return whole_images(
-        network,
-        STEPS[network],
-        problem,
-        side=256,
-        seed=seed,
-        slices=bodies,
-        measure=partial(psnr_of_each, problem=problem),
-    )
+    return whole_slices(network, STEPS[network], tomography(views), seed)
 
 
 STUDY = Study(

@@ -15,12 +15,13 @@ from ippy.base.paths import data_dir
 from ippy.data import MayoDataset
 from ippy.data.generation import SEED
 from ippy.data.phantoms import generate_slice
+from ippy.models import seeded
 from ippy.models.hybrid import WithoutSkips
 from ippy.models.vit import ViTReconstructor
 from ippy.problems import ghost
 from ippy.studies import Clutter, Job, Phase, load, names, protocol, read, worker
 from ippy.studies.definition import digest, is_stale
-from ippy.studies.networks import NETWORKS, psnr_of_each, seeded, whole_images
+from ippy.studies.networks import NETWORKS, psnr_of_each, whole_images
 from ippy.studies.protocol import Drawn
 from ippy.studies.record import read_rows, record_path
 from ippy.studies.worker import scores, train_row, weights_digest
@@ -34,10 +35,9 @@ from operator import itemgetter
 import numpy as np
 from torch import nn
 
-from ippy.models import build
+from ippy.models import build, seeded
 from ippy.problems import ghost
 from ippy.studies import Job, Phase, Study, grid
-from ippy.studies.networks import seeded
 from ippy.studies.protocol import Drawn
 from ippy.train import Recipe
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +92,11 @@ def build(name: str, *, seed: int | None = None) -> nn.Module:
     entry = spec(name)
     if seed is None:
         return entry.cls(**entry.kwargs)
-    seed = check_integer("seed", seed)
+    return seeded(lambda: entry.cls(**entry.kwargs), check_integer("seed", seed))
+
+
+def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """Return what ``make`` returns with torch's global random state at a seed; it is put back."""
     with torch.random.fork_rng(devices=[]):  # the weights are drawn on the CPU
         torch.default_generator.manual_seed(seed)
-        return entry.cls(**entry.kwargs)
+        return make()

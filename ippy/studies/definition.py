@@ -19,15 +19,12 @@ from torch.utils.data import Dataset
 from ippy.base.checks import check_choice, check_type
 from ippy.base.paths import course_root
 from ippy.problems import InverseProblem, motion_deblurring
-from ippy.studies.evaluation import Evaluation
+from ippy.studies.evaluation import Evaluation, Images
 from ippy.train import Recipe
 from ippy.train.recipe import with_defaults
 
 Factors = dict[str, Any]
 """What distinguishes a run from the others of its study: name -> a JSON value."""
-
-Images = Tensor | Dataset[Tensor]
-"""Slices (N, 1, H, W), or a data set of (1, H, W), in [0, 1]."""
 
 FILE_NAME = re.compile(r"[\w .,=+-]+")
 

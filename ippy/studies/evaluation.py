@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +17,12 @@ from torch.utils.data import Dataset
 from ippy.base.device import get_device
 from ippy.base.paths import data_dir
 from ippy.data import MayoDataset
-from ippy.data.generation import read_generated
 from ippy.problems import InverseProblem
 from ippy.quality import evaluate, summarise
+from ippy.studies.protocol import checksum, surroundings
 
 Images = Tensor | Dataset[Tensor]
+"""Slices (N, 1, H, W), or a data set of (1, H, W), in [0, 1]."""
 
 
 def data_scores(model: nn.Module, images: Images, problem: InverseProblem) -> dict[str, float]:
@@ -87,7 +86,7 @@ class Evaluation:
             result["test"] = self._scores(model, self.images())
         else:
             test = MayoDataset(data_dir() / "test", self.side)
-            result["data"] = read_generated(data_dir()).get("sha256", "not generated")
+            result["data"] = checksum(test)
             result["test"] = self._scores(model, test)
             if real is not None:
                 slices = MayoDataset(real, self.side)
@@ -96,8 +95,7 @@ class Evaluation:
             "seconds": round(time.perf_counter() - begun, 1),
             "cpu_seconds": round(time.process_time() - cpu, 1),
             "ran_on": f"{get_device().type}, threads: {torch.get_num_threads()}",
-            "cpu": torch.backends.cpu.get_cpu_capability(),
-            "versions": {"python": platform.python_version(), "torch": version("torch")},
+            **surroundings(),
         }
 
     def _scores(self, model: nn.Module, images: Images) -> dict[str, float]:

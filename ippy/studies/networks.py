@@ -9,11 +9,11 @@ from itertools import pairwise
 from operator import itemgetter
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ippy.base.paths import data_dir
 from ippy.data import MayoDataset
+from ippy.models import seeded
 from ippy.models.gated import GatedUNet
 from ippy.models.hybrid import HybridUNet, WithoutSkips
 from ippy.models.unet import ConvBlock, Down, SimpleUNet, Up
@@ -21,6 +21,7 @@ from ippy.models.vit import ViTReconstructor
 from ippy.problems import InverseProblem
 from ippy.quality import evaluate
 from ippy.studies.definition import Job, Phase
+from ippy.studies.protocol import bodies
 from ippy.train import RECIPES
 
 
@@ -80,13 +81,6 @@ ALONE: dict[str, Callable[[nn.Module], nn.Module]] = {
 MSE = ("ViT", "ViT + gated")  # what is a ViT at first
 
 
-def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """Return what ``make`` returns with torch's global random state at a seed; it is put back."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return make()
-
-
 def whole_images(
     network: str,
     steps: tuple[int, ...],
@@ -112,6 +106,14 @@ def whole_images(
     if network in ALONE:
         return Job(model, recipe, problem, phases=(Phase(ALONE[network], first),), **own)
     return Job(model, first, problem, **own)
+
+
+def whole_slices(network: str, steps: tuple[int, ...], problem: InverseProblem, seed: int) -> Job:
+    """Return the job that trains a network on whole slices of bodies, scored slice by slice too."""
+    measure = partial(psnr_of_each, problem=problem)
+    return whole_images(
+        network, steps, problem, side=256, seed=seed, slices=bodies, measure=measure
+    )
 
 
 def psnr_of_each(model: nn.Module, problem: InverseProblem) -> dict[str, list[float]]:

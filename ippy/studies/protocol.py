@@ -1,10 +1,13 @@
-"""What short runs share: the slices that they see, so that studies can be compared."""
+"""What runs share: the slices that they see, and how rows name these and the machine."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+import platform
 from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +17,9 @@ from torch.utils.data import Dataset, Subset
 
 from ippy.base.checks import check_choice
 from ippy.base.files import write_atomically
-from ippy.base.paths import output_dir
+from ippy.base.paths import data_dir, output_dir
 from ippy.data import MayoDataset
-from ippy.data.generation import SEED
+from ippy.data.generation import SEED, read_generated
 from ippy.data.phantoms import AS_DRAWN, VERSION, Style, generate_slice
 
 # Corners of 128 pixels, within the disc that a scanner sees.
@@ -29,6 +32,19 @@ def bodies(slices: MayoDataset) -> Subset:
     """Return the slices of generated bodies (``G..``): those of clutter alone are left out."""
     chosen = [i for i, path in enumerate(slices.paths) if path.parent.name.startswith("G")]
     return Subset(slices, chosen)
+
+
+def checksum(slices: Dataset[Tensor]) -> str:
+    """Return the checksum of slices that know theirs, or else of the course's generated ones."""
+    return getattr(slices, "sha256", read_generated(data_dir()).get("sha256", "not generated"))
+
+
+def surroundings() -> dict[str, Any]:
+    """Return what a row says of the processor and the software that it was made with."""
+    return {
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "versions": {"python": platform.python_version(), "torch": version("torch")},
+    }
 
 
 class Drawn(Dataset):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import platform
 import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +18,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ippy.base.paths import data_dir
 from ippy.data import MayoDataset, validation_slices
-from ippy.data.generation import read_generated
 from ippy.problems import InverseProblem
 from ippy.quality import evaluate, summarise
 from ippy.quality.features import features_available
 from ippy.quality.inference import arguments
-from ippy.studies.definition import Images, Job, digest, load, row_key, studies_dir
-from ippy.studies.evaluation import Evaluation
+from ippy.studies.definition import Job, digest, load, row_key, studies_dir
+from ippy.studies.evaluation import Evaluation, Images
+from ippy.studies.protocol import checksum, surroundings
 from ippy.studies.record import append
 from ippy.train import History, fit
 from ippy.train.recipe import settings
@@ -84,8 +82,7 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
             "seconds": round(seconds, 1),
             "cpu_seconds": round(seconds * busy, 1),
             "ran_on": history.device,
-            "cpu": torch.backends.cpu.get_cpu_capability(),
-            "versions": {"python": platform.python_version(), "torch": version("torch")},
+            **surroundings(),
             "weights": weights_digest(model),
             "training_loss": history.loss[-1],
             **all_scores(model, job, real),
@@ -177,11 +174,6 @@ def all_scores(model: nn.Module, job: Job, real: Path | None) -> dict[str, Any]:
         patients = sorted({path.parent.name for path in images.paths})
         found["real"] = of(images) | {"slices": len(images), "patients": ", ".join(patients)}
     return found
-
-
-def checksum(slices: Dataset[Tensor]) -> str:
-    """Return the checksum of slices that know theirs, or else of the course's generated ones."""
-    return getattr(slices, "sha256", read_generated(data_dir()).get("sha256", "not generated"))
 
 
 def operations(model: nn.Module, problem: InverseProblem) -> dict[str, float]:
