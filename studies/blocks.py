@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ippy.models import build
+from ippy.models import build, seeded
 from ippy.models.patches import pad_to_multiple
 from ippy.models.vit import TransformerEncoderBlock
 from ippy.studies import Job, Study, bodies, grid
@@ -154,9 +154,7 @@ def model(network: str, seed: int) -> nn.Module:
         return build("UNet", seed=seed)
     if network == "UNet + input":
         return Added(build("UNet", seed=seed))
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return Variant(**VARIANTS[network])
+    return seeded(partial(Variant, **VARIANTS[network]), seed)
 
 
 def job(network: str, seed: int) -> Job:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ippy.data import validation_slices
-from ippy.models import build
+from ippy.models import build, seeded
 from ippy.models.unet import ConvBlock, Down, SimpleUNet, Up
 from ippy.problems import motion_deblurring
 from ippy.quality import psnr
@@ -56,9 +56,7 @@ def network(way: str, seed: int) -> nn.Module:
     kinds = {"leaky ReLUs": LeakyUNet, "two poolings": TwoPoolings}
     if way not in kinds:
         return build("UNet", seed=seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return kinds[way]()
+    return seeded(kinds[way], seed)
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from filelock import FileLock
 from matplotlib import pyplot as plt
 from PIL import Image
 from playwright.sync_api import Browser, Error, sync_playwright
@@ -77,7 +78,18 @@ def course(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the book once, with warnings as errors and apart from the reader's own build."""
-    out = tmp_path_factory.mktemp("book")
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # whose own folder is inside that of all workers
+        shared = shared.parent
+    out, built = shared / "book", shared / "book.built"
+    with FileLock(shared / "book.lock"):
+        if not built.is_file():
+            _build(out)
+            built.touch()
+    return out / "_build" / "html"
+
+
+def _build(out: Path) -> None:
     builder = shutil.which("jupyter-book", path=sysconfig.get_path("scripts"))
     assert builder, "jupyter-book is not installed beside this Python: see requirements.txt"
     command = [builder, "build", str(ROOT), "--path-output", str(out)]
@@ -87,7 +99,6 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
         command, cwd=ROOT, env=at_home, capture_output=True, text=True, encoding="utf-8"
     )
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-5000:]
-    return out / "_build" / "html"
 
 
 @pytest.fixture(scope="session")

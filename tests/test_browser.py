@@ -20,6 +20,7 @@ TWO_MEGABYTES = 2_000_000
 CHAPTERS = [
     "introduction",
     "convolutional_baselines",
+    "transformer_block",
     "vision_transformers",
     "image_quality_metrics",
     "model_comparison",
@@ -175,7 +176,7 @@ def test_search_finds_patch_embedding(browser: Browser, site: str) -> None:
     page.keyboard.press("Enter")
     results = page.locator("#search-results li a")
     results.first.wait_for()
-    assert any("vision_transformers" in (a.get_attribute("href") or "") for a in results.all())
+    assert any("transformer_block" in (a.get_attribute("href") or "") for a in results.all())
     assert not log.errors and not log.refused
     context.close()
 

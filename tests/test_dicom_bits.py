@@ -119,6 +119,7 @@ WRONG = {
     "unsigned called signed": (words(), {"signed": True}, BITS),
     "no sign": (words(), {"PixelRepresentation": None}, NUMBERS),
     "no bits": (words(), {"stored_bits": None, "high": 11}, NUMBERS),
+    "more bits than a float holds": (words(), {"stored_bits": 2000, "high": 11}, NUMBERS),
     "the intercept was lost": (words(), {"intercept": 0}, RANGE),
     "no tissue": (words(), {"intercept": -9000}, RANGE),
     "8 bits": (words()[:, :32], {"BitsAllocated": 8, "stored_bits": 8}, RANGE),

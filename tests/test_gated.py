@@ -66,6 +66,17 @@ def test_it_corrects_its_input():
         GatedUNet(1, 2)
 
 
+@pytest.mark.parametrize(("in_ch", "out_ch"), [(4, 1), (3, 2), (2, 2)])
+def test_of_many_channels_it_corrects_the_first(in_ch, out_ch):
+    model, x = with_random_weights(GatedUNet(in_ch, out_ch, base_ch=4)), random(2, in_ch, 19, 24)
+    corrected = model(x)
+    assert corrected.shape == (2, out_ch, 19, 24)
+    torch.nn.init.zeros_(model.last.weight)
+    torch.nn.init.zeros_(model.last.bias)
+    assert model(x).equal(x[:, :out_ch])
+    assert not corrected.allclose(x[:, :out_ch])
+
+
 def test_it_is_the_network_that_the_study_of_blocks_calls_gated():
     study = load("blocks")
     variant = study.job(network="gated", seed=0).model().eval()

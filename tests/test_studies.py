@@ -19,8 +19,9 @@ from ippy.data.generation import SEED
 from ippy.data.phantoms import Style, generate_slice
 from ippy.studies import Generated, engine, load, names, protocol, read, summarise
 from ippy.studies.definition import digest, grid, row_key
+from ippy.studies.protocol import checksum
 from ippy.studies.record import append, merge_shards, read_rows, record_path, status
-from ippy.studies.worker import checksum, train_row
+from ippy.studies.worker import train_row
 
 DEFINITION = '''"""A study for the tests."""
 

@@ -234,6 +234,9 @@ def test_other_dicom_files_are_refused(give: Callable[..., str], tmp_path: Path)
     assert "only CT" in refusal(Modality="MR")
     assert "no plain CT slice" in refusal(RescaleSlope=None)
     assert "no plain CT slice" in refusal(SamplesPerPixel=3)
+    for bits in ({"BitsStored": 2000}, {"BitsStored": 0}, {"HighBit": 16}, {"HighBit": 10}):
+        fitting = {"BitsStored": 12, "HighBit": 11} | bits
+        assert "stored bits don't fit" in refusal(**fitting)
     assert "pixels are missing" in refusal(PixelData=bytes(1000))
     plain = ct(tmp_path / "plain.dcm", hu=HU, PixelData=(HU + 1024).astype("<u2").tobytes())
     transcode(plain, tmp_path / "packed.dcm", "JPEGLosslessProcess14_1")

@@ -37,6 +37,7 @@ EXERCISES: dict[str, Exercise] = {
         *questions("convolutional_baselines"),
         *patches.EXERCISES,
         *attention.EXERCISES,
+        *questions("transformer_block"),
         *patch_size.EXERCISES,
         *questions("vision_transformers"),
         *psnr.EXERCISES,

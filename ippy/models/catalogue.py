@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import nn
 from ippy.base.checks import check_choice, check_integer
 from ippy.models.cnn import LossStudyCNN, ResCNN, SimpleCNN
 from ippy.models.gated import GatedUNet
+from ippy.models.hybrid import HybridUNet
 from ippy.models.unet import AttentionUNet, ResidualUNet, SimpleUNet, UNetPP
 from ippy.models.vit import ViTReconstructor
 
@@ -27,6 +28,7 @@ class ModelSpec:
 
 _CNN = {"in_ch": 1, "out_ch": 1, "n_filters": 32}
 _UNET = {"in_ch": 1, "out_ch": 1, "base_ch": 32}
+_GATED = {"in_ch": 1, "out_ch": 1, "base_ch": 24}
 _VIT = {
     "img_size": 256,
     "patch_size": 8,
@@ -49,7 +51,8 @@ _COMPARED = {
 }
 _SPECS = {
     **_COMPARED,
-    "GatedUNet": ModelSpec("Gated UNet", GatedUNet, {"in_ch": 1, "out_ch": 1, "base_ch": 24}),
+    "GatedUNet": ModelSpec("Gated UNet", GatedUNet, _GATED),
+    "HybridUNet": ModelSpec("Hybrid UNet", HybridUNet, _GATED),
     "LossStudyCNN": ModelSpec(
         "Loss study CNN", LossStudyCNN, {"in_ch": 1, "out_ch": 1, "n_filters": 16}
     ),
@@ -66,7 +69,7 @@ def spec(name: str) -> ModelSpec:
     """Return the label, the class and the arguments of a model.
 
     Args:
-        name: One of :data:`NAMES`, "GatedUNet" or "LossStudyCNN".
+        name: One of :data:`NAMES`, "GatedUNet", "HybridUNet" or "LossStudyCNN".
 
     Raises:
         ValueError: There is no model of that name.
@@ -79,7 +82,7 @@ def build(name: str, *, seed: int | None = None) -> nn.Module:
     """Build a model with fresh weights.
 
     Args:
-        name: One of :data:`NAMES`, "GatedUNet" or "LossStudyCNN".
+        name: One of :data:`NAMES`, "GatedUNet", "HybridUNet" or "LossStudyCNN".
         seed: Seed of the initial weights; PyTorch's global random state is left as it was. None
             draws them from that global state, as PyTorch does.
 
@@ -89,7 +92,11 @@ def build(name: str, *, seed: int | None = None) -> nn.Module:
     entry = spec(name)
     if seed is None:
         return entry.cls(**entry.kwargs)
-    seed = check_integer("seed", seed)
+    return seeded(lambda: entry.cls(**entry.kwargs), check_integer("seed", seed))
+
+
+def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """Return what ``make`` returns with torch's global random state at a seed; it is put back."""
     with torch.random.fork_rng(devices=[]):  # the weights are drawn on the CPU
         torch.default_generator.manual_seed(seed)
-        return entry.cls(**entry.kwargs)
+        return make()

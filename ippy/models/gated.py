@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ippy.base.checks import check_counts
-from ippy.models.base import Model, check_same_channels
+from ippy.models.base import Model
 from ippy.models.patches import pad_to_multiple
 
 
@@ -48,13 +48,13 @@ class GatedUNet(Model):
     """A U-Net of gated blocks, whose skips are added and whose output corrects its input.
 
     Args:
-        in_ch: Channels of the input.
-        out_ch: Channels of the output, equal to ``in_ch`` because the input is added.
+        in_ch: Channels of the input, the images that are corrected first.
+        out_ch: Channels of the output; the first so many of the input are added.
         base_ch: Channels at full resolution; two and four times as many below.
 
     Raises:
         TypeError: An argument is not a whole number.
-        ValueError: A number is out of range, or ``in_ch`` and ``out_ch`` differ.
+        ValueError: A number is out of range, or ``out_ch`` is larger than ``in_ch``.
     """
 
     def __init__(self, in_ch: int = 1, out_ch: int = 1, base_ch: int = 24) -> None:
@@ -77,7 +77,7 @@ class GatedUNet(Model):
         self.last = nn.Conv2d(c, out_ch, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to (B, C, H, W), for any H and W: the border is continued to fit."""
+        """Map (B, in_ch, H, W) to (B, out_ch, H, W), for any H and W: the border is continued."""
         h = self.first(pad_to_multiple(x, 8))  # (B, c, H, W)
         e1 = self.enc1(h)  # (B, c, H, W)
         e2 = self.enc2(self.down1(e1))  # (B, 2c, H/2, W/2)
@@ -86,13 +86,18 @@ class GatedUNet(Model):
         h = self.dec3(self.up3(h) + e3)  # (B, 4c, H/4, W/4)
         h = self.dec2(self.up2(h) + e2)  # (B, 2c, H/2, W/2)
         h = self.dec1(self.up1(h) + e1)  # (B, c, H, W)
-        return x + self.last(h)[..., : x.shape[2], : x.shape[3]]  # (B, C, H, W)
+        correction = self.last(h)[..., : x.shape[2], : x.shape[3]]  # (B, out_ch, H, W)
+        return x[:, : correction.shape[1]] + correction
 
     @staticmethod
     def check_settings(**counts: int) -> None:
-        """Check that all settings are counts, and that the input can be added."""
+        """Check that all settings are counts, and that the input has what is corrected."""
         check_counts(**counts)
-        check_same_channels(counts["in_ch"], counts["out_ch"])
+        if counts["out_ch"] > counts["in_ch"]:
+            raise ValueError(
+                f"in_ch is {counts['in_ch']} and out_ch is {counts['out_ch']}; the model adds "
+                "its first input channels to its output, so out_ch can't be larger"
+            )
 
 
 def _blocks(count: int, channels: int) -> nn.Sequential:

@@ -75,6 +75,11 @@ class Blurring(LinearOperator):
         self.kernel = kernel
         self._taps = _taps(kernel)
 
+    @property
+    def border(self) -> int:
+        """How far the kernel reaches: half of its side, in pixels."""
+        return self.kernel.shape[0] // 2
+
     def _forward(self, x: Tensor) -> Tensor:
         return _correlate(x, self._taps)
 

@@ -24,6 +24,7 @@ class LinearOperator(ABC):
         out_shape: The last two axes of the measurements K x; None if they are those of x.
         dtypes: Types of numbers that the operator takes.
         crops: Whether a crop of a measurement is the measurement of the crop, but for its border.
+        border: Width of that border in pixels.
         direct_name: What ``direct`` gives, as tables call it.
     """
 
@@ -31,6 +32,7 @@ class LinearOperator(ABC):
     out_shape: tuple[int, int] | None = None
     dtypes: Sequence[torch.dtype] = REAL + COMPLEX
     crops: bool = False
+    border: int = 0
     direct_name: str = "Measurement"
 
     @abstractmethod

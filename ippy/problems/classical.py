@@ -7,8 +7,6 @@ modules, so that they can stand beside the networks in :func:`ippy.quality.evalu
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +14,7 @@ from ippy.base.checks import LARGEST, check_counts, check_number, check_type
 from ippy.base.images import check_batch, check_match, check_tensor
 from ippy.operators import Blurring, FourierSampling, Ghost, LinearOperator, ParallelBeam
 from ippy.operators.linear import accumulator
-from ippy.problems.normal import AnyOperator, NormalEquations, PeriodicBlur
+from ippy.problems.normal import AnyOperator, NormalEquations, PeriodicBlur, laplacian
 
 # Of a few values, those with the highest mean PSNR over slices of the training set at 1 % noise, in
 # the settings of the course's tasks: for the blur one slice of each generated body, as the chapter
@@ -182,12 +180,12 @@ class TotalVariation(Classical):
         """
         data = K.data(y)
         x = x_hat = self.operator.direct(y)  # (B, 1, H, W)
-        inside, laplacian = _inside(x), _laplacian(x)
+        inside, roughness = _inside(x), laplacian(x)
         penalty = x.new_full((len(x), 1, 1, 1), self.penalty)
         d, u = _differences(x), torch.zeros_like(x).repeat(1, 2, 1, 1)
         finished = torch.zeros_like(penalty, dtype=torch.bool)
         for step in range(1, self.steps + 1):
-            x = K.solve(data, penalty * laplacian, penalty * _differences_adjoint(d - u), x)
+            x = K.solve(data, penalty * roughness, penalty * _differences_adjoint(d - u), x)
             Dx, d_before, u_before = _differences(x), d, u
             v = RELAXATION * Dx + (1 - RELAXATION) * d + u
             kept = v * inside  # differences that would leave the image cost nothing: d = v there
@@ -227,14 +225,6 @@ def _differences_adjoint(d: Tensor) -> Tensor:
     """Return D.T d: (B, 2, H, W) -> (B, 1, H, W)."""
     down, right = d[:, :1], d[:, 1:]
     return down.roll(1, dims=-2) - down + right.roll(1, dims=-1) - right
-
-
-def _laplacian(x: Tensor) -> Tensor:
-    """Return what D.T D does to each coefficient of a real transform: (H, W // 2 + 1)."""
-    H, W = x.shape[-2:]
-    rows = torch.fft.fftfreq(H, dtype=x.dtype, device=x.device)[:, None]
-    columns = torch.fft.rfftfreq(W, dtype=x.dtype, device=x.device)
-    return 4 * (torch.sin(math.pi * rows).square() + torch.sin(math.pi * columns).square())
 
 
 def _inside(x: Tensor) -> Tensor:

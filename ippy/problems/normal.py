@@ -6,10 +6,13 @@ iterations, and no more than K and K.T.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ippy.operators import LinearOperator
 
@@ -72,11 +75,7 @@ class AnyOperator:
 
     def __init__(self, operator: LinearOperator, shape: tuple[int, int], like: Tensor) -> None:
         self.operator = operator
-        middle = (shape[0] // 2, shape[1] // 2)
-        pixel = like.new_zeros(1, 1, *shape)
-        pixel[(..., *middle)] = 1
-        answer = self.normal(pixel).roll((-middle[0], -middle[1]), dims=(-2, -1))
-        gain = torch.fft.rfft2(answer).real
+        gain = periodic_gain(self.normal, shape, like)
         self.gain = gain.clamp(min=FLOOR * gain.max().item())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -97,21 +96,78 @@ class AnyOperator:
         def system(x: Tensor) -> Tensor:
             return self.normal(x) + _times(x, shift)
 
-        b, smallest = data + more, torch.finfo(x.dtype).tiny
-        least = TOLERANCE**2 * _dot(b, b)
-        residual = b - system(x)
-        z = direction = _divided(residual, self.gain + shift)
-        product = _dot(residual, z)
-        for _ in range(MOST_ITERATIONS):
-            if (_dot(residual, residual) <= least).all():
-                break
-            image = system(direction)
-            step = product / _dot(direction, image).clamp(min=smallest)
-            x, residual = x + step * direction, residual - step * image
-            z = _divided(residual, self.gain + shift)
-            before, product = product, _dot(residual, z)
-            direction = z + product / before.clamp(min=smallest) * direction
-        return x
+        def precondition(residual: Tensor) -> Tensor:
+            return _divided(residual, self.gain + shift)
+
+        return conjugate_gradients(system, precondition, data + more, x)
+
+
+def periodic_gain(
+    normal: Callable[[Tensor], Tensor], shape: tuple[int, int], like: Tensor, *, margin: int = 0
+) -> Tensor:
+    """Return what the periodic operator does that answers a pixel in the middle as K.T K does.
+
+    Args:
+        normal: K.T K.
+        shape: Height and width of the images, (H, W).
+        like: Numbers of the type and on the device to compute with.
+        margin: Pixels that are added on each side before images are continued periodically.
+
+    Returns:
+        A factor for each coefficient of a real transform of the larger images.
+    """
+    middle = (shape[0] // 2, shape[1] // 2)
+    pixel = like.new_zeros(1, 1, *shape)
+    pixel[(..., *middle)] = 1
+    answer = F.pad(normal(pixel), (0, 2 * margin, 0, 2 * margin))
+    return torch.fft.rfft2(answer.roll((-middle[0], -middle[1]), dims=(-2, -1))).real
+
+
+def conjugate_gradients(
+    system: Callable[[Tensor], Tensor],
+    precondition: Callable[[Tensor], Tensor],
+    b: Tensor,
+    x: Tensor,
+    *,
+    tolerance: float = TOLERANCE,
+    most: int = MOST_ITERATIONS,
+) -> Tensor:
+    """Return the solution of a system A x = b for each image of a batch, (B, 1, H, W).
+
+    Args:
+        system: Multiplies by A, which is symmetric and positive.
+        precondition: Divides by something like A.
+        b: The right sides.
+        x: A guess, where to begin.
+        tolerance: Norm of what may be left of b, as a fraction of its own.
+        most: Largest number of iterations.
+    """
+    smallest = torch.finfo(x.dtype).tiny
+    least = tolerance**2 * _dot(b, b)
+    residual = b - system(x)
+    z = direction = precondition(residual)
+    product = _dot(residual, z)
+    for _ in range(most):
+        if (_dot(residual, residual) <= least).all():
+            break
+        image = system(direction)
+        step = product / _dot(direction, image).clamp(min=smallest)
+        x, residual = x + step * direction, residual - step * image
+        z = precondition(residual)
+        before, product = product, _dot(residual, z)
+        direction = z + product / before.clamp(min=smallest) * direction
+    return x
+
+
+def laplacian(x: Tensor) -> Tensor:
+    """Return what D.T D does to each coefficient of a real transform: (H, W // 2 + 1).
+
+    D x are the differences of neighbours, down and right, periodically continued.
+    """
+    H, W = x.shape[-2:]
+    rows = torch.fft.fftfreq(H, dtype=x.dtype, device=x.device)[:, None]
+    columns = torch.fft.rfftfreq(W, dtype=x.dtype, device=x.device)
+    return 4 * (torch.sin(math.pi * rows).square() + torch.sin(math.pi * columns).square())
 
 
 def transfer(kernel: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -72,6 +73,29 @@ class InverseProblem:
         """
         check_measurable("y", y)
         return self.operator.direct(y)
+
+    def network_input(self, y: Tensor) -> Tensor:
+        """Return what a network gets of measurements, (B, C, H, W).
+
+        Here that is the one image of ``start``. A problem that shows its networks more stacks
+        further channels behind the first, which stays the image that they correct.
+
+        Args:
+            y: Measurements, (B, 1, ., .) in the operator's shape.
+
+        Raises:
+            ValueError: ``y`` has another shape, is empty, or holds NaN or infinity.
+        """
+        return self.start(y)
+
+    @property
+    def known_operator(self) -> LinearOperator:
+        """The operator that methods are given; here the one that measures."""
+        return self.operator
+
+    def draw(self, rng: np.random.Generator) -> InverseProblem:
+        """Return the problem of one training pair: this one. A family draws one of its members."""
+        return self
 
 
 def motion_deblurring(noise_level: float = 0.01, motion_angle: float = 20.0) -> InverseProblem:

@@ -15,10 +15,13 @@ from tqdm import tqdm
 from ippy.base.checks import check_choice, check_integer, check_type
 from ippy.base.device import get_device, usable
 from ippy.base.images import check_slice
+from ippy.operators import LinearOperator
 from ippy.problems import InverseProblem
 from ippy.quality import metrics as measures
-from ippy.quality.inference import in_evaluation_mode, knows_operator, run
+from ippy.quality.inference import arguments, in_evaluation_mode, run
 from ippy.quality.metrics import METRICS
+
+RESIDUAL = "residual"  # beside the metrics, which know the truth and no data
 
 
 def measure_one_by_one(
@@ -62,16 +65,18 @@ def evaluate(
 
     Images are measured in float32, in order, with noise from one CPU generator, restored one by
     one, without autocast, and clamped to [0, 1] before they are scored. Only one image is held at a
-    time, so a data set may be larger than the memory. Models get the image that ``problem.start``
-    makes of a measurement; those with an attribute ``knows_operator``, as the classical methods,
-    get the measurement. They come back as they were: in the same modes and on the same devices.
+    time, so a data set may be larger than the memory. Models get the images that
+    ``problem.network_input`` makes of a measurement; those with an attribute ``takes_operator``, as
+    unrolled networks, the measurement and ``problem.known_operator`` too; those with
+    ``knows_operator``, as the classical methods, the measurement alone. They come back as they
+    were: in the same modes and on the same devices.
 
     Args:
         models: Models by name; each runs in its own floating-point type, in evaluation mode.
         images: Slices (N, 1, H, W) in [0, 1], or a data set of (1, H, W), which may differ in size.
         problem: Makes the measurements.
         metrics: Which of "mse", "psnr", "ssim", "lpips" to compute, the keys of
-            :data:`ippy.quality.METRICS`.
+            :data:`ippy.quality.METRICS`, and of "residual", :func:`data_residual`.
         seed: Seed of the noise.
         first: Take only this many images, from the first on.
         device: Where the models run; the best there is if None.
@@ -95,7 +100,7 @@ def evaluate(
     numbers = _numbers(images, first)
     device = usable(device) if device is not None else get_device()
 
-    restorers = {start: nn.Identity(), **models}
+    restorers = {start: _Start(problem), **models}
     rows = {name: [] for name in restorers}
     with ExitStack() as stack:
         stack.enter_context(torch.autocast(device.type, enabled=False))
@@ -104,15 +109,54 @@ def evaluate(
         total = len(restorers) * len(numbers)
         bar = stack.enter_context(tqdm(total=total, disable=not progress, unit="image"))
         for number, (x, y) in enumerate(_measured(images, numbers, problem, seed)):
-            x, y, first_guess = x.to(device), y.to(device), problem.start(y).to(device)
+            x, y = x.to(device), y.to(device)
+            shown = problem.network_input(y).to(device)
             for name, model in restorers.items():
                 with _named(f"models[{name!r}] on images[{number}]"):
-                    given = y if knows_operator(model) else first_guess
-                    x_hat = run("it", model, given, size=x.shape[2:]).clamp(0, 1)
-                    scores = {m: getattr(measures, m)(x_hat, x).item() for m in metrics}
+                    given = arguments(model, shown, y, problem.known_operator)
+                    x_hat = run("it", model, *given, size=x.shape[2:]).clamp(0, 1)
+                    scores = {m: _score(m, x_hat, x, y, problem) for m in metrics}
                 rows[name].append({"model": name, "image": number, **scores})
                 bar.update()
     return pd.DataFrame([row for of_model in rows.values() for row in of_model])
+
+
+def data_residual(x_hat: Tensor, y: Tensor, operator: LinearOperator) -> Tensor:
+    """Return ||K x_hat - y|| / ||y|| of each image, (B,): how far an answer is from its data.
+
+    It needs no truth. That of the truth is the noise: an answer far above it contradicts the data,
+    one far below explains noise.
+
+    Args:
+        x_hat: Estimates (B, 1, H, W).
+        y: Measurements (B, 1, ., .).
+        operator: The operator K that made them.
+
+    Raises:
+        ValueError: ``x_hat`` is no image that K takes, or holds NaN or infinity.
+    """
+    misfit = (operator(x_hat) - y).flatten(1).norm(dim=1)
+    return misfit / y.flatten(1).norm(dim=1)
+
+
+class _Start(nn.Module):
+    """The image that measurements give without further knowledge, as a method beside others."""
+
+    knows_operator = True
+
+    def __init__(self, problem: InverseProblem) -> None:
+        super().__init__()
+        self.problem = problem
+
+    def forward(self, y: Tensor) -> Tensor:
+        return self.problem.start(y)
+
+
+def _score(metric: str, x_hat: Tensor, x: Tensor, y: Tensor, problem: InverseProblem) -> float:
+    """Return one number of one image, (1, 1, H, W)."""
+    if metric == RESIDUAL:
+        return data_residual(x_hat, y, problem.operator).item()
+    return getattr(measures, metric)(x_hat, x).item()
 
 
 @contextmanager
@@ -174,7 +218,7 @@ def _checked_metrics(metrics: Sequence[str]) -> list[str]:
         metrics = metrics.tolist()
     if isinstance(metrics, str) or not isinstance(metrics, (Sequence, Mapping)):
         check_type("metrics", metrics, list, "['psnr']")
-    return [check_choice(f"metrics[{k}]", m, tuple(METRICS)) for k, m in enumerate(metrics)]
+    return [check_choice(f"metrics[{k}]", m, (*METRICS, RESIDUAL)) for k, m in enumerate(metrics)]
 
 
 def _check_models(models: Mapping[str, nn.Module], start: str) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ippy.base.images import check_tensor, check_values
 from ippy.models.base import unwrap
+from ippy.operators import LinearOperator
 
 
 @contextmanager
@@ -56,13 +57,44 @@ def knows_operator(model: nn.Module) -> bool:
     return getattr(unwrap(model), "knows_operator", False)
 
 
-def run(name: str, model: nn.Module, y: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
+def takes_operator(model: nn.Module) -> bool:
+    """Say whether a model gets the measurement and the operator beside its images.
+
+    Unrolled networks do. Such a module says so by an attribute ``takes_operator``.
+    """
+    return getattr(unwrap(model), "takes_operator", False)
+
+
+def arguments(
+    model: nn.Module, images: Tensor, y: Tensor, operator: LinearOperator
+) -> tuple[Tensor | LinearOperator, ...]:
+    """Return what a model is called with.
+
+    Args:
+        model: Any module.
+        images: What a network gets of the measurements, (B, C, H, W).
+        y: Measurements (B, 1, ., .).
+        operator: The operator, as far as is known.
+    """
+    if knows_operator(model):
+        return (y,)
+    return (images, y, operator) if takes_operator(model) else (images,)
+
+
+def run(
+    name: str,
+    model: nn.Module,
+    y: Tensor,
+    *beside: Tensor | LinearOperator,
+    size: tuple[int, int] | None = None,
+) -> Tensor:
     """Call a model on measurements of which it may do as it likes, and check what it returns.
 
     Args:
         name: What the caller calls the model, for the message.
         model: A module, in evaluation mode.
         y: Measurements (B, C, ., .), of floating-point numbers of any type.
+        beside: What else it gets (:func:`arguments`).
         size: Height and width of the images; those of ``y`` if None.
 
     Returns:
@@ -73,7 +105,10 @@ def run(name: str, model: nn.Module, y: Tensor, *, size: tuple[int, int] | None 
         ValueError: It returns another shape than (B, C', H, W), or NaN or infinity.
     """
     numbers = (t for t in chain(model.parameters(), model.buffers()) if t.is_floating_point())
-    x_hat = model(y.clone().to(next(numbers, y).dtype))  # a copy: some layers work in place
+    dtype = next(numbers, y).dtype
+    # Copies, as some layers work in place.
+    lent = (v.clone().to(dtype) if isinstance(v, Tensor) else v for v in (y, *beside))
+    x_hat = model(*lent)
     if not isinstance(x_hat, Tensor):
         raise TypeError(
             f"{name} returns {_listed(x_hat)}; expected one tensor, the restored images "

@@ -13,7 +13,13 @@ from ippy.base.images import check_tensor, check_values
 from ippy.models.base import unwrap
 from ippy.models.patches import pad_to_multiple
 from ippy.problems import InverseProblem
-from ippy.quality.inference import in_evaluation_mode, knows_operator, run
+from ippy.quality.inference import (
+    arguments,
+    in_evaluation_mode,
+    knows_operator,
+    run,
+    takes_operator,
+)
 
 GRID = 8  # pixels: three poolings halve an image exactly where 8 divides its sides
 SMALLEST_TILE = 64
@@ -42,8 +48,9 @@ def restore(
         model: Maps (B, C, H, W) to (B, C', H, W). It runs where it is, in its own floating-point
             type and in evaluation mode, and is given back in the mode that it was in.
         y: Measurements (B, C, H, W), on any device; with ``problem`` those that it makes.
-        problem: What was measured, where a measurement is no image: the model gets the images that
-            ``problem.start`` makes of it, or, if it knows the operator, ``y`` as it is, whole.
+        problem: What was measured, where a measurement is no image or the model is shown more: it
+            gets what ``problem.network_input`` makes of ``y``. If it knows or takes the operator,
+            it gets ``y`` whole.
         tile: Side of the tiles in pixels, 64 or more, a multiple of 8; None for whole images.
         overlap: Pixels that neighbouring tiles share, a multiple of 8, at most half a tile.
 
@@ -59,13 +66,15 @@ def restore(
     check_type("model", model, nn.Module, "build('UNet')")
     check_tensor("y", y, axes=(4,), expected="(B, C, H, W)")
     check_values("y", y, wait=True)
-    if problem is not None:
+    if problem is not None or takes_operator(model):
         check_type("problem", problem, InverseProblem, "sparse_view_ct()")
-        start = problem.start(y)
-        if knows_operator(model):
+        images = problem.network_input(y)
+        if knows_operator(model) or takes_operator(model):
+            device = next(chain(model.parameters(), model.buffers()), y).device
+            given = arguments(model, images.to(device), y.to(device), problem.known_operator)
             with in_evaluation_mode(model):
-                return run("model", model, y, size=start.shape[2:])
-        y = start
+                return run("model", model, *given, size=images.shape[2:]).to(y.device)
+        y = images
     grid = math.lcm(GRID, getattr(unwrap(model), "patch_size", 1))
     overlap = check_integer("overlap", overlap)
     if tile is not None:

@@ -5,9 +5,28 @@ runs what is missing; ``studies/<name>.json`` keeps a row for each run, and :fun
 as a tidy table to whoever quotes them.
 """
 
-from ippy.studies.definition import Job, Study, grid, load, names
-from ippy.studies.protocol import Generated, bodies
+from ippy.studies.definition import Job, Phase, Study, grid, load, names
+from ippy.studies.evaluation import Evaluation, data_scores
+from ippy.studies.protocol import Clutter, Generated, bodies
 from ippy.studies.record import read
+from ippy.studies.situations import MISTAKES, SITUATIONS, Situation
 from ippy.studies.summary import summarise
 
-__all__ = ["Generated", "Job", "Study", "bodies", "grid", "load", "names", "read", "summarise"]
+__all__ = [
+    "MISTAKES",
+    "SITUATIONS",
+    "Clutter",
+    "Evaluation",
+    "Generated",
+    "Job",
+    "Phase",
+    "Situation",
+    "Study",
+    "bodies",
+    "data_scores",
+    "grid",
+    "load",
+    "names",
+    "read",
+    "summarise",
+]

@@ -9,7 +9,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from ippy.base.checks import check_choice, check_type
 from ippy.base.paths import course_root
 from ippy.problems import InverseProblem, motion_deblurring
+from ippy.studies.evaluation import Evaluation, Images
 from ippy.train import Recipe
 from ippy.train.recipe import with_defaults
 
@@ -26,6 +27,20 @@ Factors = dict[str, Any]
 """What distinguishes a run from the others of its study: name -> a JSON value."""
 
 FILE_NAME = re.compile(r"[\w .,=+-]+")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Training of a part of a model, before the whole is trained.
+
+    Attributes:
+        part: Returns the part of a model that learns: itself a network from images to images, on
+            the weights of that model.
+        recipe: How it is trained.
+    """
+
+    part: Callable[[nn.Module], nn.Module]
+    recipe: Recipe
 
 
 @dataclass(frozen=True)
@@ -39,7 +54,13 @@ class Job:
         problem: What it learns to undo.
         slices: Chooses the training slices from all of the course's; all of them if None.
         loss: Returns the loss, where it is none of those that a recipe knows.
-        measure: What to measure of the trained model beside its scores: name -> number.
+        measure: What to measure of the trained model beside its scores: name -> number, or numbers.
+        ship_to: Where the weights go once they are trained, with the row as their record; nowhere
+            else than beside the record if None.
+        phases: Trainings of parts of the model that come before, in their order.
+        validation: Returns the validation slices; the course's if None.
+        test: Returns the test slices; the course's if None.
+        further_tests: Other slices to score the model on: name -> what returns them.
     """
 
     model: Callable[[], nn.Module]
@@ -47,13 +68,32 @@ class Job:
     problem: InverseProblem = field(default_factory=motion_deblurring)
     slices: Callable[[Dataset[Tensor]], Dataset[Tensor]] | None = None
     loss: Callable[[], nn.Module] | None = None
-    measure: Callable[[nn.Module], Mapping[str, float]] | None = None
+    measure: Callable[[nn.Module], Mapping[str, Any]] | None = None
+    ship_to: Path | None = None
+    phases: tuple[Phase, ...] = ()
+    validation: Callable[[], Images] | None = None
+    test: Callable[[], Images] | None = None
+    further_tests: Mapping[str, Callable[[], Images]] = field(default_factory=dict)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The recipe's fields; without its loss where that is not used."""
-        own = self.loss is not None
-        return {k: v for k, v in asdict(self.recipe).items() if not (own and k == "loss")}
+        """The recipe's fields, and the recipes of its phases if it has any.
+
+        A loss that is not used, because the job has its own, is not in it.
+        """
+        whole, *parts = (
+            {k: v for k, v in asdict(recipe).items() if not (self.loss is not None and k == "loss")}
+            for recipe in (self.recipe, *(phase.recipe for phase in self.phases))
+        )
+        return whole | ({"phases": parts} if parts else {})
+
+    def is_as_recorded(self, row: Mapping[str, Any]) -> bool:
+        """Say whether a recorded row was trained by this recipe, and its phases by theirs.
+
+        A field that recipes did not have then counts as its default.
+        """
+        recorded, wanted = _recipes(row["recipe"]), _recipes(self.settings)
+        return len(recorded) == len(wanted) and all(map(_agree, recorded, wanted))
 
 
 @dataclass(frozen=True)
@@ -65,7 +105,7 @@ class Study:
         decides: The claim of the book that stands or falls by the answer.
         fixed: What is the same in all runs, in words.
         rows: The factors of each run, ``seed`` among them.
-        job: What a run with these factors trains: called as ``job(**factors)``.
+        job: What a run with these factors trains, or evaluates: called as ``job(**factors)``.
         minutes: About how long a run takes on one core.
     """
 
@@ -73,7 +113,7 @@ class Study:
     decides: str
     fixed: str
     rows: tuple[Factors, ...]
-    job: Callable[..., Job]
+    job: Callable[..., Job | Evaluation]
     minutes: float
 
     def __post_init__(self) -> None:
@@ -127,30 +167,46 @@ def definition_path(name: str) -> Path:
     return studies_dir() / f"{name}.py"
 
 
-def digest(name: str, job: Job, factors: Factors) -> str:
+def digest(name: str, job: Job | Evaluation, factors: Factors) -> str:
     """Return a digest of how a run is made: its factors, its operator, and the study's code.
 
     The code is all of the study's file but the assignment of ``STUDY``, comments and docstrings: a
     study may grow by rows without a change to those it has. The recipe is not in it; a row holds
     that in full, and :func:`is_stale` compares it.
     """
-    operator = job.problem.operator
-    tensors = [v.tolist() for v in vars(operator).values() if isinstance(v, Tensor)]
-    numbers = {k: v for k, v in vars(operator).items() if isinstance(v, int | float)}
-    settings = [numbers] if numbers else []  # a blur has none, and keeps its digest
-    problem = [type(operator).__qualname__, tensors, *settings, job.problem.noise_level]
-    content = json.dumps([factors, problem, list(_statements(definition_path(name)))])
+    code = list(_statements(definition_path(name)))
+    content = json.dumps([factors, _described(job.problem), code])
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def is_stale(row: Mapping[str, Any], name: str, job: Job) -> bool:
-    """Say whether a recorded row was made otherwise than its definition says now.
+def is_stale(row: Mapping[str, Any], name: str, job: Job | Evaluation) -> bool:
+    """Say whether a recorded row was made otherwise than its definition says now."""
+    return not job.is_as_recorded(row) or row["digest"] != digest(name, job, row["factors"])
 
-    A field that recipes did not have then counts as its default.
-    """
-    recorded, wanted = with_defaults(row["recipe"]), job.settings
-    same_recipe = {name: recorded[name] for name in wanted} == wanted
-    return not same_recipe or row["digest"] != digest(name, job, row["factors"])
+
+def _described(problem: InverseProblem) -> list[Any]:
+    """Return what tells a problem from others, as JSON values."""
+    operator = problem.operator
+    tensors = [v.tolist() for v in vars(operator).values() if isinstance(v, Tensor)]
+    numbers = {k: v for k, v in vars(operator).items() if isinstance(v, int | float)}
+    settings = [numbers] if numbers else []  # a blur has none, and keeps its digest
+    described = [type(operator).__qualname__, tensors, *settings, problem.noise_level]
+    if type(problem) is InverseProblem:
+        return described
+    more = [getattr(problem, f.name) for f in fields(problem)[2:]]  # after operator and noise_level
+    more = [_described(v) if isinstance(v, InverseProblem) else v for v in more]
+    return [type(problem).__qualname__, *described, *more]
+
+
+def _recipes(settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the recipes among a job's settings: of its phases, and of the whole."""
+    whole = {name: value for name, value in settings.items() if name != "phases"}
+    return [*settings.get("phases", []), whole]
+
+
+def _agree(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    recorded = with_defaults(recorded)
+    return {name: recorded[name] for name in wanted} == wanted
 
 
 def _statements(path: Path) -> Iterator[str]:

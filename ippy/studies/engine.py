@@ -116,13 +116,14 @@ def check(name: str) -> str:
 def compare(recorded: Row, repeated: Row) -> str:
     """Compare two rows of the same factors; see :func:`check`."""
     alike = all(recorded[part] == repeated[part] for part in SURROUNDINGS)
-    if alike and recorded["weights"] == repeated["weights"]:
-        return "the same weights, bit for bit"
+    made, what = ("weights", "weights") if "weights" in recorded else ("test", "scores")
+    if alike and recorded[made] == repeated[made]:
+        return f"the same {what}, bit for bit"
     before, after = recorded["test"]["psnr"], repeated["test"]["psnr"]
     if not math.isclose(before, after, abs_tol=TOLERANCE):
         raise ValueError(f"the row has {before:.3f} dB and its repetition {after:.3f} dB")
     if alike:
-        raise ValueError(f"the weights differ on a CPU of the same kind ({before:.3f} dB)")
+        raise ValueError(f"the {what} differ on a CPU of the same kind ({before:.3f} dB)")
     return f"{after:.3f} dB, recorded {before:.3f} dB"
 
 

@@ -111,7 +111,8 @@ def read_record(path: Path) -> dict[str, Row]:
     """
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        return {row_key(row["factors"]): row for row in rows if row["digest"] and row["recipe"]}
+        made = {row_key(row["factors"]): row for row in rows if row["digest"]}
+        return {key: row for key, row in made.items() if row.get("checkpoint") or row["recipe"]}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} can't be read as the record of a study ({error}); restore it, e.g. with git"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import platform
 import sys
 import time
-from importlib.metadata import version
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +18,25 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ippy.base.paths import data_dir
 from ippy.data import MayoDataset, validation_slices
-from ippy.data.generation import read_generated
 from ippy.problems import InverseProblem
 from ippy.quality import evaluate, summarise
 from ippy.quality.features import features_available
-from ippy.studies.definition import digest, load, row_key
+from ippy.quality.inference import arguments
+from ippy.studies.definition import Job, digest, load, row_key, studies_dir
+from ippy.studies.evaluation import Evaluation, Images
+from ippy.studies.protocol import checksum, surroundings
 from ippy.studies.record import append
 from ippy.train import History, fit
+from ippy.train.recipe import settings
+from ippy.weights import load_checkpoint, read_manifest, save_checkpoint
 
 SIDE = 256  # pixels: the size whose operations are counted
 
 
 def train_row(name: str, key: str, record: Path, *, real: Path | None = None) -> None:
     """Train one run of a study, or go on with it, score it, and enter its row in a record.
+
+    A run that only evaluates is scored alone.
 
     Its weights go to ``runs/<name>/`` beside the record, which git ignores.
 
@@ -49,42 +54,42 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
     if factors is None:
         raise ValueError(f"the study {name!r} has no run {key!r}")
     job = study.job(**factors)
+    if isinstance(job, Evaluation):
+        made = {"factors": factors, "digest": digest(name, job, factors)}
+        append(record, made | job.run(real))
+        return
     everything = MayoDataset(data_dir() / "train")
     slices = everything if job.slices is None else job.slices(everything)
+    mark = {"digest": digest(name, job, factors), "data": checksum(slices)}
+    target = record.parent / "runs" / name / f"{key}.pth"
     model = job.model()
-    cost = {"parameters": sum(p.numel() for p in model.parameters())} | operations(model)
+    cost = {"parameters": sum(p.numel() for p in model.parameters())}
+    cost |= operations(model, job.problem)
     begun, cpu = time.perf_counter(), time.process_time()
+    before = train_parts(model, job, slices, target, mark)
 
     def enter(history: History) -> dict[str, Any]:
         sitting = max(time.perf_counter() - begun, 1e-9)
         busy = (time.process_time() - cpu) / sitting  # of this sitting, the last of the run
+        seconds = before + history.seconds
         row = {
             "factors": factors,
-            "digest": digest(name, job, factors),
+            "digest": mark["digest"],
             "recipe": job.settings,
             **cost,
             "train_slices": len(slices),
-            "data": checksum(slices),
-            "seconds": history.seconds,
-            "cpu_seconds": round(history.seconds * busy, 1),
+            "data": mark["data"],
+            "seconds": round(seconds, 1),
+            "cpu_seconds": round(seconds * busy, 1),
             "ran_on": history.device,
-            "cpu": torch.backends.cpu.get_cpu_capability(),
-            "versions": {"python": platform.python_version(), "torch": version("torch")},
+            **surroundings(),
             "weights": weights_digest(model),
             "training_loss": history.loss[-1],
-            "validation": scores(model, validation_slices(), job.problem),
-            "test": scores(model, MayoDataset(data_dir() / "test"), job.problem),
+            **all_scores(model, job, real),
         }
-        if job.measure is not None:
-            row["measured"] = dict(job.measure(model))
-        if real is not None:
-            images = MayoDataset(real)
-            patients = sorted({path.parent.name for path in images.paths})
-            row["real"] = scores(model, images, job.problem) | {
-                "slices": len(images),
-                "patients": ", ".join(patients),
-            }
         append(record, row)
+        if job.ship_to is not None and record.parent == studies_dir():  # not when a row is checked
+            save_checkpoint(model, job.ship_to, record={"study": name} | row)
         return {}
 
     fit(
@@ -93,25 +98,96 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
         job.problem,
         job.recipe,
         loss=None if job.loss is None else job.loss(),
-        save_to=record.parent / "runs" / name / f"{key}.pth",
+        save_to=target,
         resume=True,
         record=enter,
         progress=False,
     )
 
 
-def checksum(slices: Dataset[Tensor]) -> str:
-    """Return the checksum of slices that know theirs, or else of the course's generated ones."""
-    return getattr(slices, "sha256", read_generated(data_dir()).get("sha256", "not generated"))
+def train_parts(
+    model: nn.Module, job: Job, slices: Dataset[Tensor], target: Path, mark: dict[str, str]
+) -> float:
+    """Train the parts of a model that learn before the whole; those that have are read.
+
+    Args:
+        model: The model, whose parts are trained in place.
+        job: Says which, and how.
+        slices: What they are trained on.
+        target: The checkpoint of the whole; those of the parts go beside it.
+        mark: What a part's checkpoint has to bear to be one of this run.
+
+    Returns:
+        The seconds that it took, in all sittings.
+    """
+    seconds = 0.0
+    for number, phase in enumerate(job.phases, 1):
+        path = target.with_name(f"{target.stem}.phase{number}.pth")
+        part = phase.part(model)
+        loss = None if job.loss is None else job.loss()
+        made = mark | {"recipe": settings(phase.recipe, loss)}
+        entry = read_manifest(path.parent).get(path.stem, {})
+        if {name: entry.get(name) for name in made} == made:
+            load_checkpoint(part, path)
+            seconds += entry["history"]["seconds"]
+            continue
+        history = fit(
+            part,
+            slices,
+            job.problem,
+            phase.recipe,
+            loss=loss,
+            save_to=path,
+            resume=True,
+            record=lambda _: mark,
+            progress=False,
+        )
+        seconds += history.seconds
+    return seconds
 
 
-def operations(model: nn.Module) -> dict[str, float]:
-    """Count the GFLOP of one 256x256 slice, forward, and forward with backward."""
+def all_scores(model: nn.Module, job: Job, real: Path | None) -> dict[str, Any]:
+    """Return what a row says of a trained model: its scores, and what its job measures.
+
+    Real slices are brought to the size of the test slices.
+    """
+
+    def of(images: Images) -> dict[str, Any]:
+        return scores(model, images, job.problem)
+
+    def of_own(slices: Callable[[], Images]) -> dict[str, Any]:
+        images = slices()
+        return of(images) | {"slices": len(images), "data": checksum(images)}
+
+    test = MayoDataset(data_dir() / "test")
+    found = {
+        "validation": of_own(job.validation) if job.validation else of(validation_slices()),
+        "test": of_own(job.test) if job.test else of(test),
+    }
+    for name, slices in job.further_tests.items():
+        found[f"test on {name}"] = of_own(slices)
+    if job.measure is not None:
+        found["measured"] = dict(job.measure(model))
+    if real is not None:
+        side = (job.test() if job.test else test)[0].shape[-1]
+        images = MayoDataset(real, side)
+        patients = sorted({path.parent.name for path in images.paths})
+        found["real"] = of(images) | {"slices": len(images), "patients": ", ".join(patients)}
+    return found
+
+
+def operations(model: nn.Module, problem: InverseProblem) -> dict[str, float]:
+    """Count the GFLOP of one slice, forward, and forward with backward.
+
+    It has 256x256 pixels, where the operator takes such.
+    """
     counted = {}
+    y = problem.measure(torch.rand(1, 1, *(problem.operator.in_shape or (SIDE, SIDE))))
+    given = arguments(model, problem.network_input(y), y, problem.known_operator)
     for label, backward in (("gflop_forward", False), ("gflop_step", True)):
         # Operations that fuse attention are not counted on every device; the plain ones are.
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-            output = model(torch.rand(1, 1, SIDE, SIDE))
+            output = model(*given)
             if backward:
                 output.sum().backward()
         counted[label] = round(counter.get_total_flops() / 1e9, 3)
@@ -119,9 +195,7 @@ def operations(model: nn.Module) -> dict[str, float]:
     return counted
 
 
-def scores(
-    model: nn.Module, images: Tensor | Dataset[Tensor], problem: InverseProblem
-) -> dict[str, float]:
+def scores(model: nn.Module, images: Images, problem: InverseProblem) -> dict[str, float]:
     """Return the mean scores of a model by the published protocol."""
     metrics = ["mse", "psnr", "ssim", *(["lpips"] if features_available() else [])]
     table = summarise(evaluate({"model": model}, images, problem, metrics=metrics))

@@ -22,8 +22,10 @@ from tqdm import tqdm
 from ippy.base.defaults import seed_globally, torch_defaults
 from ippy.base.device import memory_format
 from ippy.models.base import unwrap
+from ippy.operators import LinearOperator
 from ippy.problems import InverseProblem
 from ippy.quality import psnr
+from ippy.quality.inference import arguments, takes_operator
 from ippy.train.arguments import check_arguments
 from ippy.train.distributed import accelerator, own_share, runs_on, unshared
 from ippy.train.muon import make_optimizers
@@ -46,12 +48,21 @@ class Objective(nn.Module):
         super().__init__()
         self.model, self.loss = model, loss
         self.knows_positions = hasattr(unwrap(model), "patch_size")
+        self.takes_operator = takes_operator(model)
         self.dtype = next(weight.dtype for weight in model.parameters())
 
-    def forward(self, x: Tensor, y: Tensor, origin: Tensor | None) -> Tensor:
-        """Return the loss of truth x and measurement y, (B, 1, h, w), crops at ``origin``."""
+    def forward(
+        self,
+        x: Tensor,
+        images: Tensor,
+        origin: Tensor | None,
+        y: Tensor,
+        operator: LinearOperator,
+    ) -> Tensor:
+        """Return the loss of a :class:`~ippy.train.pairs.Batch`."""
         where = {"origin": origin} if self.knows_positions and origin is not None else {}
-        return self.loss(self.model(y.to(self.dtype), **where).float(), x)
+        beside = (y.to(self.dtype), operator) if self.takes_operator else ()
+        return self.loss(self.model(images.to(self.dtype), *beside, **where).float(), x)
 
 
 class Run:
@@ -96,7 +107,8 @@ class Run:
         self.validation = None
         if validation is not None:
             x, noise = validation.float().cpu(), torch.Generator().manual_seed(recipe.seed)
-            self.validation = x, problem.start(problem.measure(x, noise))
+            y = problem.measure(x, noise)
+            self.validation = x, problem.network_input(y), y
         self.done, self.losses = 0, torch.zeros(recipe.steps, device=device)
         self.validations: list[tuple[int, float, float]] = []
         self.moving = False
@@ -116,7 +128,7 @@ class Run:
         """Take one step: pairs, loss, gradient, clipping, the optimisers' moves."""
         first, count = self.done * self.recipe.batch_size, self.recipe.batch_size
         numbers = own_share(self.engine, range(first, first + count))
-        batch = self.pairs.batch(numbers)
+        batch = self.pairs.with_data(numbers)
         seed_globally(self.pairs.model_seed(numbers[0]), self.engine.device)
         loss = self.objective(*batch)
         self.engine.backward(loss)
@@ -139,10 +151,12 @@ class Run:
             return
         start, device, dtype = time.perf_counter(), self.engine.device, self.weights[0].dtype
         self.model.eval()
-        scores = [
-            psnr(self.model(y[None].to(device, dtype)).float().clamp(0, 1), x[None].to(device))
-            for x, y in zip(*self.validation, strict=True)
-        ]
+        scores = []
+        for x, images, y in zip(*(part.split(1) for part in self.validation), strict=True):
+            images, y = images.to(device, dtype), y.to(device, dtype)
+            given = arguments(self.model, images, y, self.problem.known_operator)
+            x_hat = self.model(*given).float().clamp(0, 1)
+            scores.append(psnr(x_hat, x.to(device)))
         self.model.train()
         self.start += time.perf_counter() - start  # the clock stood still
         mean = torch.cat(scores).mean().item()
@@ -184,8 +198,10 @@ def fit(
     """Train a model, in place, to undo ``problem`` on the slices of ``dataset``.
 
     A slice is flipped at random, measured whole, and cropped afterwards if the recipe says so. The
-    model gets the image that ``problem.start`` makes of the measurement. One that knows positions
-    (``patch_size``) gets crops on its patch grid, and their places on it.
+    model gets the images that ``problem.network_input`` makes of the measurement; where the problem
+    is a family, each pair draws a member. A model that knows positions (``patch_size``) gets crops
+    on its patch grid, and their places on it; one that ``takes_operator`` gets the measurement and
+    the operator, which leaves out the border of crops.
 
     Of the caller's things the model alone is changed: its buffers, and the weights that require a
     gradient; it ends on ``device``, in the memory order that is fastest there, in evaluation mode,
@@ -200,7 +216,8 @@ def fit(
     batch, and the first one writes.
 
     Args:
-        model: Maps (B, 1, H, W) to (B, 1, H, W); its weights are float32 or float64.
+        model: Maps (B, C, H, W) to (B, 1, H, W), where C is 1 for most problems; its weights are
+            float32 or float64.
         dataset: Slices (1, H, W) in [0, 1], all of one shape; they are taken as float32.
         problem: Makes the measurements.
         recipe: Steps, batch, crop, optimiser and seed.

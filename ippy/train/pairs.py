@@ -7,7 +7,7 @@ each makes those of its own share of the batch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,16 +16,36 @@ from torch.utils.data import Dataset
 
 from ippy.base.device import memory_format
 from ippy.base.images import check_slice
+from ippy.operators import Each, Interior, LinearOperator
 from ippy.problems import InverseProblem
 
 ORDER, PAIR, MODEL = 0, 1, 2  # families of random streams that never meet
 PLACES = 3  # random places that a crop is chosen from
 
 
+class Batch(NamedTuple):
+    """A batch of training pairs.
+
+    Attributes:
+        x: Truth (B, 1, h, w).
+        images: What a network gets of the measurements, (B, C, h, w).
+        origin: Places of the crops on the grid, row and column, (B, 2); None for whole slices.
+        y: Measurements, (B, 1, h, w), or in the operator's shape.
+        operator: What relates x and y: K, without its border where they are crops.
+    """
+
+    x: Tensor
+    images: Tensor
+    origin: Tensor | None
+    y: Tensor
+    operator: LinearOperator
+
+
 class TrainingPairs:
     """Truth and measurement of random crops, measured whole and cropped afterwards.
 
-    The measurement is the image that a network gets of it (:meth:`InverseProblem.start`).
+    A measurement is given as the images that a network gets of it
+    (:meth:`InverseProblem.network_input`). Where the problem is a family, each pair draws a member.
 
     The slices are taken epoch by epoch, each epoch in an order of its own. A slice is flipped at
     random, measured, and cropped at the busiest of three random places, the one with the strongest
@@ -62,17 +82,26 @@ class TrainingPairs:
         self._epoch, self._order = -1, np.empty(0, int)
 
     def batch(self, numbers: Iterable[int]) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Make the pairs with these numbers.
+        """Make the pairs with these numbers, for a network that gets images alone.
 
         Returns:
-            Truth and measurement, (B, 1, crop, crop), and the crops' places on the grid: row and
-            column, (B, 2). Whole slices, (B, 1, H, W), have None for places.
+            Truth (B, 1, crop, crop), what a network gets of the measurements, (B, C, crop, crop),
+            and the crops' places on the grid: row and column, (B, 2). Whole slices, (B, 1, H, W),
+            have None for places.
+
+        Raises:
+            ValueError: As :meth:`with_data`.
+        """
+        return self.with_data(numbers)[:3]
+
+    def with_data(self, numbers: Iterable[int]) -> Batch:
+        """Make the pairs with these numbers, the measurements and the operator among them.
 
         Raises:
             ValueError: A slice can't be read, has another shape than the first, or holds NaN or
                 values that are off the scale.
         """
-        slices, corners, noises = [], [], []
+        slices, corners, noises, problems = [], [], [], []
         for number in numbers:
             rng = np.random.default_rng((self._seed, PAIR, number))
             flips = [
@@ -83,20 +112,24 @@ class TrainingPairs:
                 places = rng.integers(self._room, size=(PLACES, 2))
                 corners.append(self._busiest(slices[-1][0], places))
             noises.append(int(rng.integers(2**63)))
+            problems.append(self._problem.draw(rng))
         x = self._send(torch.stack(slices))  # (B, 1, H, W)
         # A generator reseeded for each image draws for it what it would draw in any other batch.
-        y = torch.cat(
-            [
-                self._problem.start(self._problem.measure(image, self._noise.manual_seed(seed)))
-                for image, seed in zip(x.split(1), noises, strict=True)
-            ]
+        measured = [
+            problem.measure(image, self._noise.manual_seed(seed))
+            for problem, image, seed in zip(problems, x.split(1), noises, strict=True)
+        ]
+        images = torch.cat(
+            [problem.network_input(y) for problem, y in zip(problems, measured, strict=True)]
         )
+        y, operators = torch.cat(measured), [problem.known_operator for problem in problems]
         if self._crop is None:
             order = memory_format(x.device)
-            return x.contiguous(memory_format=order), y.contiguous(memory_format=order), None
+            x, images = (part.contiguous(memory_format=order) for part in (x, images))
+            return Batch(x, images, None, y, Each(operators))
         origin = torch.from_numpy(np.stack(corners))  # (B, 2)
-        corner = origin * self._grid
-        return cut(x, corner, self._crop), cut(y, corner, self._crop), self._send(origin)
+        x, images, y = (cut(part, origin * self._grid, self._crop) for part in (x, images, y))
+        return Batch(x, images, self._send(origin), y, Each([Interior(K) for K in operators]))
 
     def model_seed(self, number: int) -> int:
         """Return a seed for what the model draws when it sees a batch that begins with a pair."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -254,13 +255,14 @@ def probe(dataset: Dataset[Tensor], problem: InverseProblem) -> Tensor:
     """Return a few numbers that change when the data or the problem changes.
 
     A few slices, spread over the data set, are measured with fixed noise; every eighth pixel of
-    every eighth row is kept. Machines agree on them to rounding.
+    every eighth row is kept. Machines agree on them to rounding. Of a family a member is drawn.
     """
     last = len(dataset) - 1
     chosen = sorted({round(k * last / (PROBES - 1)) for k in range(PROBES)})
     slices = torch.stack([dataset[index].to("cpu", torch.float32) for index in chosen])
     noise = torch.Generator().manual_seed(0)
-    return problem.measure(slices, noise)[..., ::8, ::8].clone()
+    member = problem.draw(np.random.default_rng(0))
+    return member.measure(slices, noise)[..., ::8, ::8].clone()
 
 
 def _close(a: Tensor, b: Tensor) -> bool:

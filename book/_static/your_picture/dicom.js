@@ -53,6 +53,9 @@ yourPicture.dicom = (() => {
     }
     const words = new DataView(bytes.buffer, bytes.byteOffset + start, 2 * count);
     const kept = data.uint16("x00280101") ?? 16, high = data.uint16("x00280102") ?? kept - 1;
+    if (!(kept >= 1 && kept <= high + 1 && high <= 15)) {
+      throw new Refused("The header of the DICOM file contradicts itself: its stored bits don't fit.");
+    }
     const signed = data.uint16("x00280103") === 1;
     return Int32Array.from({ length: count }, (_, i) => {
       const raised = words.getUint16(2 * i, true) << (31 - high); // the highest kept bit leads

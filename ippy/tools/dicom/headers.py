@@ -21,6 +21,7 @@ DICOMDIR = "1.2.840.10008.1.3.10"
 # Raw projections of the DICOM-CT-PD format pass for CT images but for this private tag
 # (Chen et al., Med. Phys. 48, 2021, doi:10.1002/mp.14594).
 DETECTOR_ROWS = 0x70291010
+MOST_BITS = 32  # of a stored value; a damaged number would not fit a float
 MAX_SIDE = 4096  # no CT is larger; a damaged number could ask for all the memory there is
 TAGS = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber",
@@ -208,6 +209,7 @@ def _why_no_units(header: Dataset) -> str | None:
     """Return why the stored values can't be turned into Hounsfield units; None if they can."""
     slope, intercept = _floats(header, "RescaleSlope", 1), _floats(header, "RescaleIntercept", 1)
     bits, signed = _integer(header, "BitsStored") or 0, _integer(header, "PixelRepresentation")
+    bits = bits if 0 < bits <= MOST_BITS else 0
     span = 1 << bits
     ends = (-span // 2, span // 2 - 1) if signed else (0, span - 1)
     low, high = sorted((slope or [1])[0] * end + (intercept or [0])[0] for end in ends)

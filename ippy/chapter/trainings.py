@@ -1,0 +1,40 @@
+"""How the shipped networks were trained, read from the manifest of their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from ippy.train.recipe import with_defaults
+
+SIDE = 256  # of a whole slice, in pixels
+Manifest = Mapping[str, Mapping[str, Any]]
+
+
+def recipes(manifest: Manifest) -> pd.DataFrame:
+    """Return the recipes in a manifest: a row a network, a column a setting.
+
+    Args:
+        manifest: Name -> record, as :func:`ippy.weights.read_manifest` gives it.
+    """
+    rows = [with_defaults(entry["recipe"]) for entry in manifest.values()]
+    return pd.DataFrame(rows, index=[*manifest], dtype=object)
+
+
+def shared_and_own(table: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
+    """Split a table into what is the same in all rows, and the columns that differ."""
+    differs = table.nunique(dropna=False) > 1
+    return table.loc[:, ~differs].iloc[0], table.loc[:, differs]
+
+
+def slices_seen(recipe: Mapping[str, Any], steps: float | None = None) -> float:
+    """Return how many whole slices' worth of pixels a training goes through.
+
+    Args:
+        recipe: Its settings, with ``steps``, ``batch_size`` and ``crop`` among them.
+        steps: Up to this step; all of them if None.
+    """
+    part = 1.0 if recipe["crop"] is None else (recipe["crop"] / SIDE) ** 2
+    return (recipe["steps"] if steps is None else steps) * recipe["batch_size"] * part
