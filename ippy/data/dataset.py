@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from torchvision.transforms.functional import center_crop, resize
 
 from ippy.base.checks import check_choice, check_integer
 from ippy.base.paths import as_path
@@ -151,5 +150,10 @@ class MayoDataset(Dataset[torch.Tensor]):
         return torch.from_numpy(pixels.astype(np.float32) / white)[None]
 
     def _shape(self, pixels: np.ndarray, white: int) -> torch.Tensor:
-        image = resize(self._scale(pixels, white), [self.data_shape], antialias=True)
-        return center_crop(image, [self.data_shape, self.data_shape])
+        image, side = self._scale(pixels, white), self.data_shape
+        if pixels.shape == (side, side):
+            return image
+        # It takes almost as long to import as torch, and few slices need it.
+        from torchvision.transforms.functional import center_crop, resize
+
+        return center_crop(resize(image, [side], antialias=True), [side, side])
