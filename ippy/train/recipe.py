@@ -108,8 +108,8 @@ def with_defaults(recorded: Mapping[str, Any]) -> dict[str, Any]:
 RECIPES = {
     "CNN": Recipe(steps=10_000, lr=1e-2, loss="mse"),
     "ResCNN": Recipe(steps=10_000, lr=1e-2, loss="mse"),
-    "UNet": Recipe(),
-    "ResidualUNet": Recipe(),
+    "UNet": Recipe(steps=16_000),
+    "ResidualUNet": Recipe(steps=16_000),
     "AttentionUNet": Recipe(),
     "UNetPP": Recipe(),
     "GatedUNet": Recipe(),
