@@ -71,7 +71,7 @@ class TransformerEncoderBlock(Model):
 
     Args:
         embed_dim: d, the length of a token.
-        num_heads: Heads, each on d / num_heads of the numbers.
+        num_heads: Heads, each with queries, keys and values of d / num_heads numbers.
         mlp_dim: Width of the MLP's hidden layer.
 
     Raises:
