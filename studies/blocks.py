@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from ippy.models import build, seeded
 from ippy.models.patches import pad_to_multiple
 from ippy.models.vit import TransformerEncoderBlock
-from ippy.studies import Job, Study, bodies, grid
+from ippy.studies import Job, Study, grid
 from ippy.train import RECIPES
 
 
@@ -160,7 +160,7 @@ def model(network: str, seed: int) -> nn.Module:
 def job(network: str, seed: int) -> Job:
     """Train a network for 1000 steps by the U-Nets' recipe."""
     recipe = replace(RECIPES["UNet"], steps=1000, seed=seed)
-    return Job(partial(model, network, seed), recipe, slices=bodies)
+    return Job(partial(model, network, seed), recipe)
 
 
 STUDY = Study(

@@ -12,7 +12,7 @@ from ippy.models import build, seeded
 from ippy.models.unet import ConvBlock, Down, SimpleUNet, Up
 from ippy.problems import motion_deblurring
 from ippy.quality import psnr
-from ippy.studies import Job, Study, bodies, grid
+from ippy.studies import Job, Study, grid
 from ippy.train import RECIPES
 
 
@@ -93,7 +93,7 @@ WAYS = {
 def job(way: str, seed: int) -> Job:
     """Train a U-Net for 4000 crops, long enough for its coarsest level to fall silent."""
     recipe = replace(RECIPES["UNet"], **{"steps": 4000, "seed": seed} | WAYS[way])
-    return Job(partial(network, way, seed), recipe, slices=bodies, measure=level)
+    return Job(partial(network, way, seed), recipe, measure=level)
 
 
 STUDY = Study(

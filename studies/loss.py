@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 from ippy.models import build
-from ippy.studies import Job, Study, bodies, grid
+from ippy.studies import Job, Study, grid
 from ippy.train import RECIPES
 
 STEPS = {"CNN": 2500, "ResCNN": 2500, "UNet": 1000, "UNetPP": 1000, "ViT": 1000}
@@ -13,7 +13,7 @@ STEPS = {"CNN": 2500, "ResCNN": 2500, "UNet": 1000, "UNetPP": 1000, "ViT": 1000}
 def job(model: str, loss: str, seed: int) -> Job:
     """Train a model with its own recipe, shortened, but for the loss."""
     recipe = replace(RECIPES[model], steps=STEPS[model], loss=loss, seed=seed)
-    return Job(partial(build, model, seed=seed), recipe, slices=bodies)
+    return Job(partial(build, model, seed=seed), recipe)
 
 
 STUDY = Study(

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 from ippy.models import build
-from ippy.studies import Job, Study, bodies, grid
+from ippy.studies import Job, Study, grid
 from ippy.train import RECIPES
 
 STEPS = {"ResCNN": 2500, "UNet": 1000, "ViT": 1000}
@@ -26,7 +26,7 @@ def job(model: str, way: str, seed: int) -> Job:
     own, changes = RECIPES[model], dict(WAYS[way])
     rate = own.lr * changes.pop("times", 1)
     recipe = replace(own, **{"steps": STEPS[model], "seed": seed, "lr": rate} | changes)
-    return Job(partial(build, model, seed=seed), recipe, slices=bodies)
+    return Job(partial(build, model, seed=seed), recipe)
 
 
 STUDY = Study(

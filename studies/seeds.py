@@ -4,14 +4,14 @@ from dataclasses import replace
 from functools import partial
 
 from ippy.models import build
-from ippy.studies import Job, Study, bodies, grid
+from ippy.studies import Job, Study, grid
 from ippy.train import RECIPES
 
 
 def job(model: str, seed: int) -> Job:
     """Train a model with its own recipe, whole."""
     recipe = replace(RECIPES[model], seed=seed)
-    return Job(partial(build, model, seed=seed), recipe, slices=bodies)
+    return Job(partial(build, model, seed=seed), recipe)
 
 
 STUDY = Study(

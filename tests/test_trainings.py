@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import pytest
 
-from ippy.chapter.trainings import recipes, shared_and_own, slices_seen
+from ippy.chapter.trainings import operations, recipes, shared_and_own, slices_seen
 from ippy.train import Recipe
 
 
@@ -40,3 +40,13 @@ def test_a_crop_of_half_the_side_is_a_quarter_of_a_slice(
     recipe: Recipe, step: int | None, slices: float
 ) -> None:
     assert slices_seen(asdict(recipe), step) == slices
+
+
+def test_operations_of_three_convolutions_counted_by_hand() -> None:
+    recipe = asdict(Recipe(steps=10, batch_size=3, crop=64))
+    weights = 9 * 1 * 32 + 9 * 32 * 32 + 9 * 32 * 1
+    forward = 2 * 64**2 * weights  # each weight is multiplied, and added, at every pixel
+    # Backward: the gradient of each weight, and of what each layer got, but for the image.
+    backward = 2 * forward - 2 * 64**2 * 9 * 32
+    assert operations("CNN", recipe) == pytest.approx(10 * 3 * (forward + backward) / 1e12)
+    assert operations("CNN", recipe, steps=5) == pytest.approx(operations("CNN", recipe) / 2)

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
+from ippy.models import build
 from ippy.train.recipe import with_defaults
 
 SIDE = 256  # of a whole slice, in pixels
@@ -38,3 +42,22 @@ def slices_seen(recipe: Mapping[str, Any], steps: float | None = None) -> float:
     """
     part = 1.0 if recipe["crop"] is None else (recipe["crop"] / SIDE) ** 2
     return (recipe["steps"] if steps is None else steps) * recipe["batch_size"] * part
+
+
+def operations(name: str, recipe: Mapping[str, Any], steps: float | None = None) -> float:
+    """Return the multiplications and additions of a training's networks, in 10^12.
+
+    Forward and backward; the optimiser's own are not counted.
+
+    Args:
+        name: The network, as :func:`ippy.models.build` takes it.
+        recipe: Its settings, as for :func:`slices_seen`.
+        steps: Up to this step; all of them if None.
+    """
+    side = recipe["crop"] or SIDE
+    x = torch.zeros(1, 1, side, side)
+    # Operations that fuse attention are not counted on every device; the plain ones are.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        build(name, seed=0)(x).sum().backward()
+    steps = recipe["steps"] if steps is None else steps
+    return steps * recipe["batch_size"] * counter.get_total_flops() / 1e12

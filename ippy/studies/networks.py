@@ -21,7 +21,6 @@ from ippy.models.vit import ViTReconstructor
 from ippy.problems import InverseProblem
 from ippy.quality import evaluate
 from ippy.studies.definition import Job, Phase
-from ippy.studies.protocol import bodies
 from ippy.train import RECIPES
 
 
@@ -111,9 +110,7 @@ def whole_images(
 def whole_slices(network: str, steps: tuple[int, ...], problem: InverseProblem, seed: int) -> Job:
     """Return the job that trains a network on whole slices of bodies, scored slice by slice too."""
     measure = partial(psnr_of_each, problem=problem)
-    return whole_images(
-        network, steps, problem, side=256, seed=seed, slices=bodies, measure=measure
-    )
+    return whole_images(network, steps, problem, side=256, seed=seed, measure=measure)
 
 
 def psnr_of_each(model: nn.Module, problem: InverseProblem) -> dict[str, list[float]]:

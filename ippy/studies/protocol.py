@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from filelock import FileLock
 from torch import Tensor
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset
 
 from ippy.base.checks import check_choice
 from ippy.base.files import write_atomically
 from ippy.base.paths import data_dir, output_dir
-from ippy.data import MayoDataset
 from ippy.data.generation import SEED, read_generated
 from ippy.data.phantoms import AS_DRAWN, VERSION, Style, generate_slice
 
@@ -26,12 +25,6 @@ from ippy.data.phantoms import AS_DRAWN, VERSION, Style, generate_slice
 QUARTERS = ((4, 4), (4, 124), (124, 4), (124, 124))
 # Of which slices a set is, and the number of its first patient.
 CLUTTER = {"train": ("train", 1), "validation": ("test", 8001), "test": ("test", 9001)}
-
-
-def bodies(slices: MayoDataset) -> Subset:
-    """Return the slices of generated bodies (``G..``): those of clutter alone are left out."""
-    chosen = [i for i, path in enumerate(slices.paths) if path.parent.name.startswith("G")]
-    return Subset(slices, chosen)
 
 
 def checksum(slices: Dataset[Tensor]) -> str:
