@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from torchvision.transforms.functional import center_crop, resize
 
 from ippy.base.checks import check_choice, check_integer
 from ippy.base.paths import as_path
@@ -151,5 +150,9 @@ class MayoDataset(Dataset[torch.Tensor]):
         return torch.from_numpy(pixels.astype(np.float32) / white)[None]
 
     def _shape(self, pixels: np.ndarray, white: int) -> torch.Tensor:
-        image = resize(self._scale(pixels, white), [self.data_shape], antialias=True)
-        return center_crop(image, [self.data_shape, self.data_shape])
+        image, square = self._scale(pixels, white), (self.data_shape, self.data_shape)
+        if pixels.shape == square:
+            return image
+        from torchvision.transforms.functional import center_crop, resize  # seconds of importing
+
+        return center_crop(resize(image, [self.data_shape], antialias=True), square)

@@ -13,7 +13,6 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import AlexNet_Weights, alexnet
 
 MISSING_FEATURES = (
     "The pretrained AlexNet features are missing, so LPIPS and the perceptual loss are left out. "
@@ -33,6 +32,8 @@ class AlexNetFeatures(nn.Module):
     """
 
     def __init__(self) -> None:
+        from torchvision.models import alexnet  # seconds of importing
+
         super().__init__()
         self.layers = alexnet().features[:12]  # the last pooling is not used
 
@@ -84,6 +85,8 @@ def check_colours(x: Tensor) -> None:
 @functools.cache
 def _pretrained() -> dict[str, Tensor] | None:
     """Return the state of AlexNet's convolutions, or None where it can't be had."""
+    from torchvision.models import AlexNet_Weights
+
     try:
         with _quiet(), _connection_timeout(CONNECTION_TIMEOUT):
             state = AlexNet_Weights.IMAGENET1K_V1.get_state_dict(
