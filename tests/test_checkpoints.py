@@ -5,10 +5,8 @@ import io
 import json
 import math
 import multiprocessing
-import os
 import pickle
 import random
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -214,31 +212,12 @@ def test_a_first_save_that_was_killed_does_not_claim_a_file_of_the_student(cnn, 
     assert read_manifest(path.parent) == {}
 
 
-FULL_DISK = """
-import resource, sys
-from ippy.weights import save_checkpoint
-from ippy.models import build
-for limit in (200, 20_000):  # first the manifest does not fit, then the checkpoint
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, 20_000))
-    try:
-        save_checkpoint(build("CNN", seed=2), sys.argv[1])
-    except OSError as error:
-        print(error)
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on a file's size")
-def test_a_full_disk_is_told_and_leaves_everything_as_it_was(cnn):
+def test_a_full_disk_is_told_and_leaves_everything_as_it_was(cnn, full_disk):
     model, path = cnn
-    said = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(path)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ | {"PYTHONPATH": str(Path(manifest.__file__).parents[1])},
-    ).stdout
-    said = [line for line in said.splitlines() if "nothing was written" in line]
-    assert [line.split("/")[-1] for line in said] == ["manifest.json'", "CNN.pth'"]
+    for limit, file in ((200, "manifest.json"), (20_000, "CNN.pth")):
+        with full_disk(limit), pytest.raises(OSError, match="nothing was written") as caught:
+            save_checkpoint(build("CNN", seed=2), path)
+        assert str(caught.value).endswith(f"/{file}'")
     assert same_weights(load_checkpoint("CNN", path), model.state_dict())
     assert visible(path.parent) == {"CNN.pth", "manifest.json"}
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,34 +90,15 @@ def test_a_machine_that_makes_other_pixels_is_told(tiny, monkeypatch, capsys, ro
     assert ("shipped weights" in capsys.readouterr().out) == rounds
 
 
-FULL_DISK = """
-import resource, sys
-import numpy as np
-from ippy.data import generation as data
-data.PLAN = {"train": {"G01": 2}, "test": {"G91": 1}}
-noise = np.random.default_rng(0).integers(0, 256, (256, 256), np.uint8)
-data.generate_slice = lambda *_: noise
-resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
-try:
-    data.prepare_mayo(sys.argv[1], progress=False)
-except OSError as error:
-    print(error)
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on a file's size")
-def test_a_full_disk_while_preparing_is_told_and_prepare_goes_on_later(tmp_path, monkeypatch):
-    said = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ | {"PYTHONPATH": str(Path(data.__file__).parents[1])},
-    ).stdout
-    assert "nothing was written" in said and "0.png" in said
-    assert not [path for path in tmp_path.rglob("*") if path.name.endswith((".png", ".part"))]
+def test_a_full_disk_while_preparing_is_told_and_prepare_goes_on_later(
+    tmp_path, monkeypatch, full_disk
+):
     monkeypatch.setattr(data, "PLAN", {"train": {"G01": 2}, "test": {"G91": 1}})
-    monkeypatch.setattr(data, "generate_slice", lambda *_: grey(16, 16))
+    monkeypatch.setattr(data, "generate_slice", lambda *_: grey(256, 256))
+    with full_disk(5000), pytest.raises(OSError, match="nothing was written") as caught:
+        prepare_mayo(tmp_path, progress=False)
+    assert "0.png" in str(caught.value)
+    assert not [path for path in tmp_path.rglob("*") if path.name.endswith((".png", ".part"))]
     prepare_mayo(tmp_path, progress=False)
     assert len(pixels(tmp_path)) == 3
 

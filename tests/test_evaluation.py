@@ -2,6 +2,7 @@
 
 import json
 import weakref
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from ippy.base.paths import data_dir
 from ippy.commands import evaluate as evaluate_command
 from ippy.data import MayoDataset
 from ippy.models import NAMES, build
-from ippy.problems import Tikhonov, motion_deblurring
+from ippy.problems import Tikhonov, TotalVariation, motion_deblurring
 from ippy.quality import evaluate, measure_one_by_one, restore, summarise
 from ippy.quality.inference import in_evaluation_mode
 from ippy.train import Recipe
@@ -342,7 +343,8 @@ def test_images_may_differ_in_size(slices):
         measure_one_by_one([slices[0], slices[1][:, :40]], motion_deblurring())
 
 
-def test_training_a_model_of_the_course_writes_a_checkpoint_and_its_record(tmp_path):
+def test_training_a_model_of_the_course_writes_a_checkpoint_and_its_record(tmp_path, monkeypatch):
+    monkeypatch.setattr("ippy.train.course.features_available", lambda: False)  # LPIPS takes long
     recipe = Recipe(steps=3, batch_size=2, crop=32)
     history = train_model("CNN", recipe=recipe, folder=tmp_path, progress=False)
     record = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))["CNN"]
@@ -361,10 +363,17 @@ def test_evaluate_command_prints_the_table(capsys):
         assert label in printed
 
 
+@pytest.fixture
+def quick_scores(monkeypatch):
+    """The command's scores without LPIPS, and total variation after a step."""
+    monkeypatch.setattr(evaluate_command, "features_available", lambda: False)
+    monkeypatch.setattr(evaluate_command, "TotalVariation", partial(TotalVariation, steps=1))
+
+
+@pytest.mark.usefixtures("quick_scores")
 def test_evaluate_command_records_scores_beside_what_training_wrote(
     folder, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(evaluate_command, "features_available", lambda: False)
     monkeypatch.setattr(manifest, "weights_dir", lambda: tmp_path)
     monkeypatch.setattr(evaluate_command, "load_checkpoint", lambda name, path: Brighter())
     command = ["evaluate", "--data", str(folder), "--record"]
@@ -386,11 +395,10 @@ def test_evaluate_command_records_scores_beside_what_training_wrote(
 
 
 @pytest.fixture
-def two_good_one_bad(folder, monkeypatch):
+def two_good_one_bad(folder, quick_scores, monkeypatch):
     """A folder with a bad file, and models that take no time."""
     (folder / "P" / "1.png").write_text("no picture", encoding="utf-8")
     monkeypatch.setattr(evaluate_command, "load_checkpoint", lambda name, path: Brighter())
-    monkeypatch.setattr(evaluate_command, "features_available", lambda: False)
     return folder
 
 

@@ -27,7 +27,11 @@ SIZES = [(256, 256), (8, 8), (32, 32), (33, 57), (64, 40), (43, 75), (264, 40), 
 """Of training, the smallest, the page's smallest; odd, long, on either side of the ViT's grid."""
 
 
-OPEN = onnxruntime.InferenceSession
+def opened(content: bytes) -> onnxruntime.InferenceSession:
+    """Open a file with one thread; several wait for work in loops that take all cores."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(content, options)
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +43,10 @@ def measurements() -> list[Tensor]:
     return [long[..., :height, :width].contiguous() for height, width in SIZES]
 
 
-def disagreement(content: bytes, model: nn.Module, y: Tensor) -> float:
+def disagreement(session: onnxruntime.InferenceSession, model: nn.Module, y: Tensor) -> float:
     with torch.inference_mode():
         x_hat = model(y).numpy()
-    return float(np.abs(OPEN(content).run(["x_hat"], {"y": y.numpy()})[0] - x_hat).max())
+    return float(np.abs(session.run(["x_hat"], {"y": y.numpy()})[0] - x_hat).max())
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -50,16 +54,16 @@ def test_onnxruntime_agrees_with_torch_at_any_size(
     name: str, measurements: list[Tensor], root: Path
 ) -> None:
     exported = runpy.run_path(str(root / "book" / "_sphinx" / "your_picture.py"))["exported"]
-    model, content = load_checkpoint(name), exported(name)  # the file that the book has
+    model, session = load_checkpoint(name), opened(exported(name))  # the file that the book has
     for y in measurements:
-        assert disagreement(content, model, y) < 1e-5, tuple(y.shape)
+        assert disagreement(session, model, y) < 1e-5, tuple(y.shape)
 
 
 def test_the_command_writes_a_file_with_its_record(tmp_path: Path) -> None:
     path = tmp_path / "new" / "model.onnx"
     assert main(["export", "ResCNN", "--output", str(path)]) == 0
     assert [file.name for file in path.parent.iterdir()] == [path.name], "a part was left"
-    metadata = OPEN(path.read_bytes()).get_modelmeta().custom_metadata_map
+    metadata = opened(path.read_bytes()).get_modelmeta().custom_metadata_map
     weights = (exporting.weights_dir() / "ResCNN.pth").read_bytes()
     assert metadata == {
         "model": "ResCNN",
@@ -76,11 +80,11 @@ def test_the_command_writes_a_file_with_its_record(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [name for name in LABELS if name not in shipped()])
 def test_models_without_weights_export_too(name: str, measurements: list[Tensor]) -> None:
     model = build(name, seed=0).eval()
-    content = to_onnx(model, {"model": "untrained"})
+    session = opened(to_onnx(model, {"model": "untrained"}))
     for y in measurements:
-        assert disagreement(content, model, y) < 1e-5, tuple(y.shape)
+        assert disagreement(session, model, y) < 1e-5, tuple(y.shape)
     batch = torch.cat([measurements[2], measurements[2].flip(3)])
-    assert disagreement(content, model, batch) < 1e-5, "a batch"
+    assert disagreement(session, model, batch) < 1e-5, "a batch"
 
 
 def test_an_export_leaves_the_model_as_it_was_and_tells_nothing_of_the_machine() -> None:

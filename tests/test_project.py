@@ -27,6 +27,12 @@ def check_contracts(folder: Path) -> subprocess.CompletedProcess:
     )
 
 
+def test_what_takes_seconds_to_import_waits_until_it_is_used(root: Path) -> None:
+    code = "import sys, ippy.__main__; print({'torchvision', 'scipy.stats'} & sys.modules.keys())"
+    result = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert result.stdout == "set()\n", result.stdout + result.stderr
+
+
 @pytest.fixture
 def copied(root: Path, tmp_path: Path) -> Path:
     """A copy of the package and its contracts that a test may break."""

@@ -7,17 +7,21 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from ippy.__main__ import main
+from ippy.data import validation_slices
 from ippy.data.generation import SEED
 from ippy.data.phantoms import Style, generate_slice
-from ippy.studies import Generated, engine, load, names, protocol, read, summarise
+from ippy.studies import Generated, engine, load, names, protocol, read, summarise, worker
 from ippy.studies.definition import digest, grid, row_key
 from ippy.studies.protocol import checksum
 from ippy.studies.record import append, merge_shards, read_rows, record_path, status
@@ -72,11 +76,42 @@ def row(name: str, factors: dict, **more: object) -> dict:
     return {"factors": factors} | made | results | more
 
 
-def test_a_study_runs_what_is_missing_and_its_record_is_a_tidy_table(tiny_course):
+@pytest.fixture(scope="module")
+def one_slice() -> torch.Tensor:
+    return validation_slices()[:1]
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, one_slice: torch.Tensor) -> Iterator[pytest.MonkeyPatch]:
+    """Runs are made in this process, on one thread, and followed with one slice."""
+
+    def run_all(commands: dict[str, list[str]], jobs: int, progress: bool) -> list[str]:
+        for python, module, name, *arguments in commands.values():
+            assert (python, module, name) == (sys.executable, "-m", worker.__name__)
+            monkeypatch.setattr(sys, "argv", [name, *arguments])
+            assert worker.main() == 0
+        return []
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "stop_at_end_of_input", lambda: None)
+        patch.setattr(worker, "validation_slices", lambda: one_slice)
+        patch.setattr(engine, "_run_all", run_all)
+        yield patch
+    torch.set_num_threads(threads)
+
+
+def test_a_study_runs_what_is_missing_and_its_record_is_a_tidy_table(
+    tiny_course, here, ctrl_c_is_heard
+):
     with pytest.raises(ValueError, match=r"lacks 2 of 2 rows, such as 'loss=mse,seed=0'"):
         read("tiny")
+    with pytest.raises(ValueError, match="nothing to compare with"):
+        engine.check("tiny")
     assert engine.run("tiny", only="*mse*", progress=False) == []
     assert len(read("tiny", complete=False)) == 1
+    here.undo()  # from here on each run has a process of its own
     assert engine.run("tiny", jobs=2, progress=False) == []
     table = read("tiny")
     assert list(table.loss) == ["mse", "l1"] and list(table.seed) == [0, 0]
@@ -86,6 +121,12 @@ def test_a_study_runs_what_is_missing_and_its_record_is_a_tidy_table(tiny_course
     before = record_path("tiny").stat().st_mtime_ns
     assert engine.run("tiny", progress=False) == []
     assert record_path("tiny").stat().st_mtime_ns == before  # nothing was missing
+
+    mse, l1 = read_rows("tiny").values()
+    append(record_path("tiny"), mse | {"cpu_seconds": 0.0})  # the one to repeat
+    assert engine.check("tiny") == "loss=mse,seed=0: the same weights, bit for bit"
+    with pytest.raises(ValueError, match="weights differ on a CPU of the same kind"):
+        engine.compare(l1, l1 | {"weights": "others"})
 
 
 def test_a_summary_takes_the_seeds_together(tiny_course, capsys):
@@ -105,16 +146,6 @@ def test_a_summary_takes_the_seeds_together(tiny_course, capsys):
     assert table.to_string() in capsys.readouterr().out
 
 
-def test_a_row_repeated_has_the_same_weights_bit_for_bit(tiny_course):
-    with pytest.raises(ValueError, match="nothing to compare with"):
-        engine.check("tiny")
-    engine.run("tiny", only="*l1*", progress=False)
-    assert engine.check("tiny") == "loss=l1,seed=0: the same weights, bit for bit"
-    (recorded,) = read_rows("tiny").values()
-    with pytest.raises(ValueError, match="weights differ on a CPU of the same kind"):
-        engine.compare(recorded, recorded | {"weights": "others"})
-
-
 def test_rows_of_unlike_machines_agree_to_a_tenth_of_a_decibel(tiny_course):
     here = {"cpu": "a", "ran_on": "cpu", "versions": {}, "data": "d"}
     recorded = row("tiny", load("tiny").rows[0], **here)
@@ -124,13 +155,13 @@ def test_rows_of_unlike_machines_agree_to_a_tenth_of_a_decibel(tiny_course):
         engine.compare(recorded, elsewhere | {"test": {"psnr": 29.8}})
 
 
-def test_a_run_may_have_a_loss_and_measurements_of_its_own(tiny_course):
+def test_a_run_may_have_a_loss_and_measurements_of_its_own(tiny_course, here, ctrl_c_is_heard):
     own = DEFINITION.replace(
         'return Job(partial(build, "LossStudyCNN", seed=seed), recipe)',
         'return Job(partial(build, "LossStudyCNN", seed=seed), recipe, '
         'loss=SSIMLoss, measure=lambda model: {"weights": len(model.state_dict())})',
     ).replace("from ippy.train", "from ippy.quality import SSIMLoss\nfrom ippy.train")
-    engine.run("tiny", only="*l1*", progress=False)
+    append(record_path("tiny"), row("tiny", {"loss": "l1", "seed": 0}))
     write(tiny_course, own)
     with pytest.raises(ValueError, match="stale"):
         read("tiny", complete=False)
@@ -152,7 +183,7 @@ def test_slices_of_a_study_are_made_once_and_know_their_checksum(tiny_course, mo
     assert Generated(2, 2, Style(vessels=0)).sha256 == few.sha256
 
 
-def test_real_slices_are_scored_where_a_folder_is_given(tiny_course):
+def test_real_slices_are_scored_where_a_folder_is_given(tiny_course, here):
     train_row("tiny", "loss=l1,seed=0", record_path("tiny"), real=tiny_course / "Mayo" / "test")
     recorded = read_rows("tiny")["loss=l1,seed=0"]
     assert recorded["real"]["slices"] == 1 and recorded["real"]["patients"] == "P2"
@@ -221,19 +252,54 @@ def test_a_pattern_that_no_run_has_is_refused(tiny_course):
         engine.run("tiny", only="l2", progress=False)
 
 
-def test_a_stopped_study_goes_on_where_it_was(tiny_course, ctrl_c_is_heard):
+def test_a_worker_saves_its_run_and_ends_when_the_study_is_killed(tiny_course):
     write(tiny_course, DEFINITION.replace("STEPS = 40", "STEPS = 100000"))
     code = "from ippy.studies import engine; engine.run('tiny', only='*l1*', progress=False)"
     state = tiny_course / "studies" / "runs" / "tiny" / "loss=l1,seed=0.run.pth"
-    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True
+    )
     while not state.parent.is_dir() and process.poll() is None:
         time.sleep(0.1)
     time.sleep(1)  # the run has begun, and takes its steps
-    os.kill(process.pid, signal.SIGINT)
-    process.wait(timeout=60)
+    process.terminate()
+    try:
+        process.communicate(timeout=60)  # until the worker, which has the same output, has ended
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     assert state.is_file()
     _, _, missing = status("tiny", load("tiny"))
     assert "loss=l1,seed=0" in missing
+
+
+WAITS = """
+import os, signal, sys, time
+def stop(*_):
+    time.sleep(0.5)
+    open(sys.argv[1], "x")
+    sys.exit(130)
+signal.signal(signal.SIGTERM, stop)
+os.close(os.open(sys.argv[2], os.O_CREAT))
+os.read(0, 1)  # ends only if the study does
+"""
+
+
+def test_ctrl_c_stops_the_runs_and_waits_for_them(tmp_path, ctrl_c_is_heard):
+    def command(name: str) -> list[str]:
+        files = [str(tmp_path / f"{name}.{event}") for event in ("stopped", "began")]
+        return [sys.executable, "-S", "-c", WAITS, *files]
+
+    def press() -> None:
+        while len(list(tmp_path.glob("*.began"))) < 2:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        engine._run_all({name: command(name) for name in "abc"}, jobs=2, progress=False)
+    assert {path.name for path in tmp_path.glob("*.stopped")} == {"a.stopped", "b.stopped"}
+    assert not (tmp_path / "c.began").exists()
 
 
 def test_the_overview_counts_rows_and_hours(tiny_course):

@@ -26,7 +26,7 @@ from ippy.studies.worker import operations, train_row
 from ippy.train import Recipe
 from ippy.weights import load_checkpoint, read_manifest, save_checkpoint
 
-from .test_studies import tiny_course, write  # noqa: F401
+from .test_studies import here, one_slice, tiny_course, write  # noqa: F401
 
 DEFINITION = '''"""A study that scores."""
 
@@ -90,6 +90,7 @@ def score(key: str, **options: object) -> dict:
     return read_rows("tiny")[key]
 
 
+@pytest.mark.usefixtures("here", "ctrl_c_is_heard")
 def test_a_row_has_the_scores_by_the_protocol(scoring: Path) -> None:
     from ippy.data import MayoDataset
 
@@ -129,6 +130,7 @@ def test_a_repeated_row_has_the_same_scores(scoring: Path) -> None:
         engine.compare(row, row | {"test": row["test"] | {"ssim": 0.0}})
 
 
+@pytest.mark.usefixtures("here")
 def test_the_weights_of_a_trained_row_may_be_shipped(tiny_course: Path) -> None:  # noqa: F811
     from .test_studies import DEFINITION as TRAINS
 

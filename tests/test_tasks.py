@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -315,6 +316,7 @@ def test_train_command_takes_a_task(monkeypatch, tmp_path, capsys) -> None:
 def test_evaluate_command_scores_a_task_and_writes_its_rows(monkeypatch, tmp_path, capsys) -> None:
     monkeypatch.setattr(manifest, "weights_dir", lambda: tmp_path)
     monkeypatch.setattr(evaluate_command, "features_available", lambda: False)
+    monkeypatch.setattr(evaluate_command, "TotalVariation", partial(TotalVariation, steps=1))
     for name in ("CNN", "LossStudyCNN"):
         save_checkpoint(build(name, seed=0), tmp_path / "ghost" / f"{name}.pth")
     file = tmp_path / "new" / "scores.csv"

@@ -46,7 +46,7 @@ class Moody(nn.Module):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("size", [(1, 1), (33, 32), (71, 130)], ids=str)
+@pytest.mark.parametrize("size", [(1, 1), (33, 32), (66, 67)], ids=str)
 def test_every_model_restores_every_size(name: str, size: tuple[int, int]) -> None:
     model = build(name, seed=0)
     for tile in (None, 64):

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.func import functional_call, grad, jvp, stack_module_state, vjp, vmap
 
-from ippy.models import NAMES, build
+from ippy.models import NAMES, seeded
 from ippy.models.attention import attend
+from ippy.models.catalogue import spec
 from ippy.operators import (
     Blurring,
     FourierSampling,
@@ -38,10 +39,18 @@ every_model = pytest.mark.parametrize("name", MODELS)
 everything = pytest.mark.parametrize("name", (*OPERATORS, *MODELS))
 
 
+def narrow(name: str, seed: int) -> nn.Module:
+    """Return a model with few channels: the operations of the course's, with less work."""
+    few = {"n_filters": 4, "base_ch": 4, "embed_dim": 16, "mlp_dim": 24, "depth": 2}
+    entry = spec(name)
+    kwargs = {key: min(value, few.get(key, value)) for key, value in entry.kwargs.items()}
+    return seeded(lambda: entry.cls(**kwargs), seed)
+
+
 @functools.cache
 def model(name: str) -> nn.Module:
     """Return a model in float64, the ViT with positions that are not zero."""
-    built = build(name, seed=1).double()
+    built = narrow(name, seed=1).double()
     if name == "ViT":
         generator = torch.Generator().manual_seed(2)
         nn.init.normal_(built.pos_embed, std=0.5, generator=generator)
@@ -167,7 +176,7 @@ def test_attention_may_be_batched_in_any_argument(in_dims: tuple[int | None, ...
 
 @every_model
 def test_an_ensemble_is_a_loop(name: str) -> None:
-    members = [build(name, seed=seed) for seed in (0, 1)]
+    members = [narrow(name, seed) for seed in (0, 1)]
     weights, buffers = stack_module_state(members)
     x = images(1, 1, 20, 16).float()
     together = vmap(lambda *state: functional_call(members[0], state, (x,)))(weights, buffers)
@@ -186,10 +195,10 @@ class Module(nn.Module):
 
 
 @everything
-@pytest.mark.parametrize("strict", [False, True], ids=["export", "strict export"])
-def test_an_exported_program_gives_the_same(name: str, strict: bool) -> None:
+def test_an_exported_program_gives_the_same(name: str) -> None:
+    """Strict exports go by way of the compiler, which the test of compiled functions holds."""
     f, x = function(name), images(*sized(name, 2, 1, 16, 16))
-    program = torch.export.export(Module(f), (images(*x.shape, seed=1),), strict=strict)
+    program = torch.export.export(Module(f), (images(*x.shape, seed=1),), strict=False)
     torch.testing.assert_close(program.module()(x), f(x))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pandas as pd
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from ippy.base.checks import check_integer
@@ -81,6 +80,8 @@ def rank_correlation(estimates: Tensor, x: Tensor) -> Tensor:
     Raises:
         ValueError: As :func:`spread_and_error`.
     """
+    from scipy.stats import spearmanr  # half a second of importing
+
     spread, error = spread_and_error(estimates, x)
     spread, error = (pixels.flatten(1).numpy(force=True) for pixels in (spread, error))
     pairs = zip(spread, error, strict=True)

@@ -32,6 +32,8 @@ class AlexNetFeatures(nn.Module):
     """
 
     def __init__(self) -> None:
+        from torchvision.models import alexnet  # seconds of importing
+
         super().__init__()
         from torchvision.models import alexnet  # takes a while, and few need it
 

@@ -130,7 +130,8 @@ def compare(recorded: Row, repeated: Row) -> str:
 def _command(name: str, key: str, record: Path, real: Path | None) -> list[str]:
     """Return the command that trains one run in a process of its own."""
     options = [] if real is None else ["--real", str(real)]
-    return [sys.executable, "-m", "ippy.studies.worker", name, key, str(record), *options]
+    command = [sys.executable, "-m", "ippy.studies.worker", "--with-parent", *options]
+    return [*command, name, key, str(record)]
 
 
 def _run_all(commands: dict[str, list[str]], jobs: int, progress: bool) -> list[str]:
@@ -141,10 +142,14 @@ def _run_all(commands: dict[str, list[str]], jobs: int, progress: bool) -> list[
             while waiting or running:
                 while waiting and len(running) < jobs:
                     key = waiting.pop(0)
-                    running[key] = subprocess.Popen(commands[key], env=_environment())
+                    running[key] = subprocess.Popen(
+                        commands[key], env=_environment(), stdin=subprocess.PIPE
+                    )  # the pipe ends with this process, however that ends
                 time.sleep(POLL)
                 for key in [key for key, process in running.items() if process.poll() is not None]:
-                    if running.pop(key).returncode:
+                    process = running.pop(key)
+                    process.stdin.close()
+                    if process.returncode:
                         failed.append(key)
                     bar.update()
         except KeyboardInterrupt:
@@ -152,6 +157,7 @@ def _run_all(commands: dict[str, list[str]], jobs: int, progress: bool) -> list[
                 process.send_signal(signal.SIGTERM)  # fit saves the state of its run
             for process in running.values():
                 process.wait()
+                process.stdin.close()
             raise
     return failed
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -211,6 +214,17 @@ def weights_digest(model: nn.Module) -> str:
     return total.hexdigest()[:16]
 
 
+def stop_at_end_of_input() -> None:
+    """Act as on Ctrl-C once standard input has ended.
+
+    It is Ctrl-C and not SIGTERM, as a scheduler may have sent that to all processes: ``fit`` holds
+    back only the first signal of each kind, to save the state of the run.
+    """
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    signal.raise_signal(signal.SIGINT)
+
+
 def main() -> int:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(prog="python -m ippy.studies.worker", description=__doc__)
@@ -218,7 +232,13 @@ def main() -> int:
     parser.add_argument("row")
     parser.add_argument("record", type=Path)
     parser.add_argument("--real", type=Path, default=None)
+    parser.add_argument(
+        "--with-parent", action="store_true", help="stop when standard input, a pipe, has ended"
+    )
     arguments = parser.parse_args()
+    if arguments.with_parent:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process ignores it
+        threading.Thread(target=stop_at_end_of_input, daemon=True).start()
     try:
         train_row(arguments.name, arguments.row, arguments.record, real=arguments.real)
     except KeyboardInterrupt:
