@@ -153,7 +153,6 @@ class MayoDataset(Dataset[torch.Tensor]):
         image, side = self._scale(pixels, white), self.data_shape
         if pixels.shape == (side, side):
             return image
-        # It takes almost as long to import as torch, and few slices need it.
-        from torchvision.transforms.functional import center_crop, resize
+        from torchvision.transforms.functional import center_crop, resize  # seconds of importing
 
         return center_crop(resize(image, [side], antialias=True), [side, side])

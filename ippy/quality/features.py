@@ -35,8 +35,6 @@ class AlexNetFeatures(nn.Module):
         from torchvision.models import alexnet  # seconds of importing
 
         super().__init__()
-        from torchvision.models import alexnet  # takes a while, and few need it
-
         self.layers = alexnet().features[:12]  # the last pooling is not used
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
