@@ -21,7 +21,7 @@ from ippy.problems import (
     motion_deblurring,
 )
 from ippy.quality import evaluate, summarise
-from ippy.studies import SITUATIONS, Job, Study, bodies
+from ippy.studies import SITUATIONS, Job, Study
 from ippy.train import RECIPES
 
 
@@ -121,7 +121,6 @@ def job(way: str, steps: int, seed: int) -> Job:
         partial(seeded, network, seed),
         replace(RECIPES["GatedUNet"], steps=steps, seed=seed),
         problem=family(),
-        slices=bodies,
         loss=LogError if way == "logarithm of the error" else None,
         measure=None if way == "denoiser" else partial(decibels, kind),
         ship_to=None if shipped is None else weights_dir() / "many_blurs" / f"{shipped}.pth",
