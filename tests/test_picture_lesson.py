@@ -47,18 +47,18 @@ def scores(angle: float, noise: float = 0.01) -> dict[str, Scores]:
 
 
 def test_at_20_degrees_the_unets_are_right():
-    assert "The UNets have about 45 dB, and their residual is that of the noise" in TEXT
+    assert "The UNets have about 46 dB, and their residual is that of the noise" in TEXT
     for name in UNETS:
-        assert scores(20)[name].psnr == pytest.approx(45, abs=1)
+        assert scores(20)[name].psnr == pytest.approx(46, abs=0.5)
         assert scores(20)[name].residual == pytest.approx(1, abs=0.15)
 
 
 def test_one_degree_beside_they_are_not():
-    assert "the UNets have lost 10 dB, and their residual is about four times the noise" in TEXT
+    assert "have lost 10 to 12 dB, and their residual is three to five times the noise" in TEXT
     for name in UNETS:
         lost = scores(20)[name].psnr - scores(19)[name].psnr
-        assert lost == pytest.approx(10, abs=1.2)
-        assert scores(19)[name].residual == pytest.approx(4, abs=0.5)
+        assert 10 <= round(lost) <= 12
+        assert 3 <= round(scores(19)[name].residual) <= 5
 
 
 def test_at_90_degrees_the_measurement_is_better_and_tikhonov_best():
@@ -73,9 +73,9 @@ def test_at_90_degrees_the_measurement_is_better_and_tikhonov_best():
 
 def test_an_answer_that_looks_right_and_is_wrong():
     assert "19° or to 30°. The SSIM of the UNets is 0.96" in TEXT
-    assert "at 0.5 % noise the residual is more than seven times the noise, and SSIM is the" in TEXT
+    assert "at 0.5 % noise the residual is more than six times the noise, and SSIM is the" in TEXT
     for name in UNETS:
         wrong = [scores(19)[name], scores(30)[name], scores(19, 0.005)[name]]
         assert [case.ssim for case in wrong] == pytest.approx([0.96] * 3, abs=0.007)
-        assert [case.residual for case in wrong[:2]] == pytest.approx([4, 4], abs=0.5)
-        assert 7 < wrong[2].residual
+        assert all(3 <= round(case.residual) <= 5 for case in wrong[:2])
+        assert 6 < wrong[2].residual
