@@ -11,17 +11,16 @@ import torch
 from timing import seconds
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.optimizer import (
     register_optimizer_step_post_hook,
     register_optimizer_step_pre_hook,
 )
-from torch.utils.flop_counter import FlopCounterMode
 
 from ippy.base.device import get_device
 from ippy.chapter.published import published_models
 from ippy.models import LABELS, NAMES, build
 from ippy.problems import gaussian_noise, motion_deblurring
+from ippy.quality.cost import gflop
 from ippy.train import RECIPES, fit
 from ippy.train.distributed import accelerator
 from ippy.weights import read_manifest
@@ -105,10 +104,7 @@ def share_to_published(name: str) -> float | None:
 def gflop_per_slice(name: str) -> float:
     """Count the multiplications and additions of a forward and a backward pass, in 10^9."""
     x = torch.zeros(1, 1, 256, 256)
-    counter = FlopCounterMode(display=False)
-    with sdpa_kernel(SDPBackend.MATH), counter:
-        build(name, seed=0)(x).sum().backward()
-    return counter.get_total_flops() / 1e9
+    return gflop(build(name, seed=0), x, backward=True)
 
 
 def peak(dtype: torch.dtype, device: torch.device) -> float:

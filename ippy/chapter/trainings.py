@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import pandas as pd
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from ippy.models import build
+from ippy.quality.cost import gflop
 from ippy.train.recipe import with_defaults
 
 SIDE = 256  # of a whole slice, in pixels
@@ -54,10 +54,11 @@ def operations(name: str, recipe: Mapping[str, Any], steps: float | None = None)
         recipe: Its settings, as for :func:`slices_seen`.
         steps: Up to this step; all of them if None.
     """
-    side = recipe["crop"] or SIDE
-    x = torch.zeros(1, 1, side, side)
-    # Operations that fuse attention are not counted on every device; the plain ones are.
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        build(name, seed=0)(x).sum().backward()
     steps = recipe["steps"] if steps is None else steps
-    return steps * recipe["batch_size"] * counter.get_total_flops() / 1e12
+    return steps * recipe["batch_size"] * _gflop_of_crop(name, recipe["crop"] or SIDE) / 1000
+
+
+@cache
+def _gflop_of_crop(name: str, side: int) -> float:
+    """Return the operations of a forward and a backward pass of one crop, in 10^9."""
+    return gflop(build(name, seed=0), torch.zeros(1, 1, side, side), backward=True)

@@ -15,14 +15,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import Dataset
-from torch.utils.flop_counter import FlopCounterMode
 
 from ippy.base.paths import data_dir
 from ippy.data import MayoDataset, validation_slices
 from ippy.problems import InverseProblem
 from ippy.quality import evaluate, summarise
+from ippy.quality.cost import gflop
 from ippy.quality.features import features_available
 from ippy.quality.inference import arguments
 from ippy.studies.definition import Job, digest, load, row_key, studies_dir
@@ -184,16 +183,12 @@ def operations(model: nn.Module, problem: InverseProblem) -> dict[str, float]:
 
     It has 256x256 pixels, where the operator takes such.
     """
-    counted = {}
     y = problem.measure(torch.rand(1, 1, *(problem.operator.in_shape or (SIDE, SIDE))))
     given = arguments(model, problem.network_input(y), y, problem.known_operator)
-    for label, backward in (("gflop_forward", False), ("gflop_step", True)):
-        # Operations that fuse attention are not counted on every device; the plain ones are.
-        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-            output = model(*given)
-            if backward:
-                output.sum().backward()
-        counted[label] = round(counter.get_total_flops() / 1e9, 3)
+    counted = {
+        "gflop_forward": round(gflop(model, *given), 3),
+        "gflop_step": round(gflop(model, *given, backward=True), 3),
+    }
     model.zero_grad()
     return counted
 
