@@ -4,17 +4,19 @@ import io
 from unittest.mock import MagicMock
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from IPython.core.formatters import DisplayFormatter
 from matplotlib import pyplot as plt
+from matplotlib.colors import to_hex
 from PIL import Image
 
 from ippy import course_root, get_device
 from ippy.base.device import autocast
 from ippy.chapter.axes import draw_image, frame, set_number_ticks
-from ippy.chapter.plotting import plot_curves, show_errors, show_maps, show_slices
-from ippy.chapter.style import DPI, figure_png, use_course_style
+from ippy.chapter.plotting import plot_curves, plot_intervals, show_errors, show_maps, show_slices
+from ippy.chapter.style import COLOURS, DPI, figure_png, use_course_style
 
 pytestmark = pytest.mark.usefixtures("course_style")
 
@@ -121,6 +123,20 @@ def as_drawn(figure):
     file = io.BytesIO()
     figure.savefig(file, bbox_inches="tight")
     return np.asarray(Image.open(file).convert("RGB")).astype(int), file.tell()
+
+
+def test_intervals_run_from_low_to_high_and_are_grey_around_zero():
+    table = pd.DataFrame(
+        {"mean": [1.0, 0.1], "low": [0.5, -0.2], "high": [1.4, 0.3]}, index=["A", "B"]
+    )
+    _, axis = plt.subplots()
+    plot_intervals(table, xlabel="dB", ax=axis)
+    (bars,) = axis.collections
+    assert [segment[:, 0].tolist() for segment in bars.get_segments()] == [[0.5, 1.4], [-0.2, 0.3]]
+    assert [to_hex(colour) for colour in bars.get_colors()] == [COLOURS[0].lower(), "#6b6b6b"]
+    assert axis.lines[0].get_xdata().tolist() == [1.0, 0.1]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["A", "B"]
+    assert axis.yaxis.get_inverted()  # the first row is on top
 
 
 @pytest.mark.parametrize(("zoom", "mode"), [(None, "L"), ((4, 7, 5), "P")])

@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -177,6 +178,28 @@ def plot_curves(
     if legend and len(ax.get_legend_handles_labels()[1]) > 1:
         ax.legend()
     return ax.figure
+
+
+def plot_intervals(table: pd.DataFrame, *, xlabel: str, ax: Axes, title: str = "") -> None:
+    """Draw a bar from ``low`` to ``high`` with a tick at ``mean`` for each row, the first on top.
+
+    A bar that contains zero is grey.
+
+    Args:
+        table: Columns ``mean``, ``low`` and ``high``; the index names the bars.
+        xlabel: What they measure, with its unit.
+        ax: Axes to draw in.
+        title: Title of the axes.
+    """
+    places, sure = range(len(table)), (table["low"] > 0) | (table["high"] < 0)
+    colours = [COLOURS[0] if excludes else COLOURS[6] for excludes in sure]
+    ax.hlines(places, table["low"], table["high"], colors=colours, linewidth=7)
+    ax.plot(table["mean"], places, "|", color="black", markersize=13, markeredgewidth=1.6)
+    ax.axvline(0, color="black", linewidth=0.9)
+    ax.set_yticks(places, table.index)
+    ax.set(xlabel=xlabel, title=title)
+    ax.set_ylim(len(table) - 0.5, -0.5)
+    ax.grid(False, axis="y")
 
 
 def _grid(
