@@ -1,12 +1,16 @@
 """What does a loss do to a network that really deblurs?"""
 
+import base64
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ippy.base.paths import data_dir
+from ippy.chapter.region import body_mask, psnr_inside, ssim_inside
 from ippy.data import MayoDataset
 from ippy.models import build
 from ippy.problems import motion_deblurring
@@ -28,7 +32,8 @@ from ippy.train import RECIPES
 
 STEPS = 2500
 METRICS = psnr, ssim, lpips, detail, edge_width
-
+INSIDE = psnr_inside, ssim_inside
+TOP, LEFT, SIDE = 95, 60, 64  # what is kept of the first slice, in pixels: vessels of a lung
 
 LOSSES: dict[str, Callable[[], nn.Module]] = {
     "MSE": nn.MSELoss,
@@ -48,15 +53,24 @@ LOSSES: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def measure(model: nn.Module) -> dict[str, list[float]]:
-    """Return what is measured of each generated test slice: scores and sharpness."""
+def measure(model: nn.Module) -> dict[str, Any]:
+    """Return scores and sharpness of each generated test slice, and a part of the first."""
     slices = MayoDataset(data_dir() / "test")
-    found: dict[str, list[float]] = {metric.__name__: [] for metric in METRICS}
+    found: dict[str, Any] = {metric.__name__: [] for metric in (*METRICS, *INSIDE)}
     for x, y in zip(slices, measure_one_by_one(slices, motion_deblurring()), strict=True):
-        x_hat = restore(model, y[None]).clamp(0, 1)
-        for metric in METRICS:
-            found[metric.__name__].append(round(metric(x_hat, x[None]).item(), 6))
+        x, x_hat = x[None], restore(model, y[None]).clamp(0, 1)
+        values = {metric: metric(x_hat, x) for metric in METRICS}
+        values |= {metric: metric(x_hat, x, body_mask(x)) for metric in INSIDE}
+        for metric, value in values.items():
+            found[metric.__name__].append(round(value.item(), 6))
+        found.setdefault("part", encoded(x_hat))
     return found
+
+
+def encoded(x_hat: Tensor) -> str:
+    """Return the part of a slice (1, 1, H, W) that is kept: its grey levels of 8 bits, base64."""
+    part = x_hat[0, 0, TOP : TOP + SIDE, LEFT : LEFT + SIDE]
+    return base64.b64encode((255 * part).round().to(torch.uint8).numpy()).decode("ascii")
 
 
 def job(loss: str, seed: int) -> Job:
