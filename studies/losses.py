@@ -50,6 +50,7 @@ LOSSES: dict[str, Callable[[], nn.Module]] = {
     "L1 + 0.01 perceptual": lambda: CombinedLoss(
         {"L1": (1.0, nn.L1Loss()), "perceptual": (0.01, PerceptualLoss())}
     ),
+    "SSIM": SSIMLoss,
 }
 
 
