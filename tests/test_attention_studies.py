@@ -99,11 +99,17 @@ def train(real: Path | None = None) -> dict:
     return row
 
 
+def run_folder(course: Path) -> Path:
+    """Where the only run keeps its weights."""
+    (folder,) = (course / "studies" / "runs" / "tiny").iterdir()
+    return folder
+
+
 def test_a_job_is_scored_on_slices_of_its_own_each_set_with_its_checksum(tiny_course):
     row = train(real=tiny_course / "Mayo" / "test")
     job = load("tiny").job(seed=0)
     model = job.model()
-    model.load_state_dict(torch.load(tiny_course / "studies/runs/tiny/seed=0.pth"))
+    model.load_state_dict(torch.load(run_folder(tiny_course) / "seed=0.pth"))
     model.eval()
     sets = {"validation": job.validation(), "test": job.test()}
     sets["test on others"] = job.further_tests["others"]()
@@ -152,7 +158,7 @@ def test_a_part_that_is_trained_is_not_trained_again(tiny_course, fits):
 @pytest.mark.parametrize("what", ["digest", "data", "recipe"])
 def test_a_part_of_another_run_is_trained_anew(tiny_course, fits, monkeypatch, what):
     train()
-    manifest = worker.read_manifest(tiny_course / "studies/runs/tiny")
+    manifest = worker.read_manifest(run_folder(tiny_course))
     manifest["seed=0.phase1"][what] = "another"
     monkeypatch.setattr(worker, "read_manifest", lambda folder: manifest)
     train()
@@ -166,14 +172,14 @@ def test_a_loss_of_its_own_trains_the_parts_too(tiny_course):
         own.replace("from ippy.train", "from ippy.quality import SSIMLoss\nfrom ippy.train"),
     )
     row = train()
-    manifest = worker.read_manifest(tiny_course / "studies/runs/tiny")
+    manifest = worker.read_manifest(run_folder(tiny_course))
     assert manifest["seed=0.phase1"]["recipe"]["loss"].startswith("SSIMLoss")
     assert "loss" not in row["recipe"] and "loss" not in row["recipe"]["phases"][0]
 
 
 def test_the_seconds_of_a_row_are_those_of_all_its_phases(tiny_course, monkeypatch):
     train()
-    manifest = worker.read_manifest(tiny_course / "studies/runs/tiny")
+    manifest = worker.read_manifest(run_folder(tiny_course))
     manifest["seed=0.phase1"]["history"]["seconds"] = 1000.0
     monkeypatch.setattr(worker, "read_manifest", lambda folder: manifest)
     row = train()

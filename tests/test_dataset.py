@@ -191,7 +191,7 @@ def test_the_command_takes_white(tmp_path: Path, monkeypatch, capsys) -> None:
         raise FileNotFoundError("none")
 
     monkeypatch.setattr(evaluate_command, "load_checkpoint", no_checkpoint)
-    monkeypatch.setattr(evaluate_command, "features_available", lambda: False)
+    monkeypatch.setattr("ippy.quality.metrics.features_available", lambda: False)
     psnr = {}
     for white in ("65535", "4095"):
         assert command_line.main(["evaluate", "--data", str(tmp_path), "--white", white]) == 0

@@ -344,7 +344,8 @@ def test_images_may_differ_in_size(slices):
 
 
 def test_training_a_model_of_the_course_writes_a_checkpoint_and_its_record(tmp_path, monkeypatch):
-    monkeypatch.setattr("ippy.train.course.features_available", lambda: False)  # LPIPS takes long
+    # LPIPS takes long
+    monkeypatch.setattr("ippy.quality.metrics.features_available", lambda: False)
     recipe = Recipe(steps=3, batch_size=2, crop=32)
     history = train_model("CNN", recipe=recipe, folder=tmp_path, progress=False)
     record = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))["CNN"]
@@ -366,7 +367,7 @@ def test_evaluate_command_prints_the_table(capsys):
 @pytest.fixture
 def quick_scores(monkeypatch):
     """The command's scores without LPIPS, and total variation after a step."""
-    monkeypatch.setattr(evaluate_command, "features_available", lambda: False)
+    monkeypatch.setattr("ippy.quality.metrics.features_available", lambda: False)
     monkeypatch.setattr(evaluate_command, "TotalVariation", partial(TotalVariation, steps=1))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import os
 import signal
@@ -21,7 +22,18 @@ from ippy.__main__ import main
 from ippy.data import validation_slices
 from ippy.data.generation import SEED
 from ippy.data.phantoms import Style, generate_slice
-from ippy.studies import Generated, engine, load, names, protocol, read, summarise, worker
+from ippy.models import build
+from ippy.studies import (
+    Generated,
+    definition,
+    engine,
+    load,
+    names,
+    protocol,
+    read,
+    summarise,
+    worker,
+)
 from ippy.studies.definition import digest, grid, row_key
 from ippy.studies.protocol import checksum
 from ippy.studies.record import append, merge_shards, read_rows, record_path, status
@@ -196,7 +208,6 @@ def test_real_slices_are_scored_where_a_folder_is_given(tiny_course, here):
         ("STEPS = 40", "STEPS = 50", True),  # a setting
         ('"LossStudyCNN"', '"ResCNN"', True),  # the code of a job
         ("crop=16", "crop=32", True),
-        ("# none", "", False),
         ('"""Train the smallest network."""', '"""Say it otherwise."""', False),
         ("STEPS = 40", "STEPS = 40  # a remark", False),
         ("seed=[0]", "seed=[0, 1]", False),  # a study may grow
@@ -224,6 +235,33 @@ def test_a_setting_that_recipes_did_not_have_counts_as_its_default(tiny_course):
     older["recipe"]["clip"] = 0.1  # the default is 1
     append(record_path("tiny"), older)
     assert status("tiny", load("tiny"))[1] == [row_key(factors)]
+
+
+def test_the_digest_is_the_same_for_every_python(tiny_course):
+    study = load("tiny")
+    factors = study.rows[0]
+    assert digest("tiny", study.job(**factors), factors) == "ee06d7fb4b6e3a8c"
+
+
+def test_a_run_whose_definition_has_changed_begins_anew(tiny_course):
+    train_row("tiny", "loss=l1,seed=0", record_path("tiny"))
+    write(tiny_course, DEFINITION.replace('"LossStudyCNN"', '"CNN"'))
+    train_row("tiny", "loss=l1,seed=0", record_path("tiny"))
+    (recorded,) = read_rows("tiny").values()
+    assert recorded["parameters"] == sum(p.numel() for p in build("CNN").parameters())
+
+
+@pytest.mark.parametrize("name", names())
+def test_no_two_runs_of_a_study_do_the_same(name):
+    study = load(name)
+    jobs = [study.job(**factors) for factors in study.rows]
+    done = [repr(vars(job) | {"problem": definition._described(job.problem)}) for job in jobs]
+    assert len(set(done)) == len(done)
+
+
+def test_a_study_needs_a_process(tiny_course):
+    with pytest.raises(ValueError, match="jobs is 0; expected 1"):
+        engine.run("tiny", jobs=0)
 
 
 def test_shards_write_rows_of_their_own_which_are_merged_on_reading(tiny_course):
@@ -255,11 +293,11 @@ def test_a_pattern_that_no_run_has_is_refused(tiny_course):
 def test_a_worker_saves_its_run_and_ends_when_the_study_is_killed(tiny_course):
     write(tiny_course, DEFINITION.replace("STEPS = 40", "STEPS = 100000"))
     code = "from ippy.studies import engine; engine.run('tiny', only='*l1*', progress=False)"
-    state = tiny_course / "studies" / "runs" / "tiny" / "loss=l1,seed=0.run.pth"
+    runs = tiny_course / "studies" / "runs" / "tiny"
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True
     )
-    while not state.parent.is_dir() and process.poll() is None:
+    while not list(runs.glob("*")) and process.poll() is None:
         time.sleep(0.1)
     time.sleep(1)  # the run has begun, and takes its steps
     process.terminate()
@@ -268,20 +306,17 @@ def test_a_worker_saves_its_run_and_ends_when_the_study_is_killed(tiny_course):
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         raise
-    assert state.is_file()
+    assert list(runs.glob("*/loss=l1,seed=0.run.pth"))
     _, _, missing = status("tiny", load("tiny"))
     assert "loss=l1,seed=0" in missing
 
 
 WAITS = """
-import os, signal, sys, time
-def stop(*_):
-    time.sleep(0.5)
-    open(sys.argv[1], "x")
-    sys.exit(130)
-signal.signal(signal.SIGTERM, stop)
+import os, sys, time
 os.close(os.open(sys.argv[2], os.O_CREAT))
-os.read(0, 1)  # ends only if the study does
+os.read(0, 1)  # ends when the study stops
+time.sleep(0.5)
+os.close(os.open(sys.argv[1], os.O_CREAT))
 """
 
 
@@ -293,7 +328,7 @@ def test_ctrl_c_stops_the_runs_and_waits_for_them(tmp_path, ctrl_c_is_heard):
     def press() -> None:
         while len(list(tmp_path.glob("*.began"))) < 2:
             time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
+        _thread.interrupt_main()
 
     threading.Thread(target=press, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):

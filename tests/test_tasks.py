@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ippy import __main__ as command_line
+from ippy.base.paths import data_dir
 from ippy.commands import evaluate as evaluate_command
 from ippy.data.phantoms import generate_slice
 from ippy.models import build
@@ -315,12 +316,15 @@ def test_train_command_takes_a_task(monkeypatch, tmp_path, capsys) -> None:
 
 def test_evaluate_command_scores_a_task_and_writes_its_rows(monkeypatch, tmp_path, capsys) -> None:
     monkeypatch.setattr(manifest, "weights_dir", lambda: tmp_path)
-    monkeypatch.setattr(evaluate_command, "features_available", lambda: False)
+    monkeypatch.setattr("ippy.quality.metrics.features_available", lambda: False)
     monkeypatch.setattr(evaluate_command, "TotalVariation", partial(TotalVariation, steps=1))
     for name in ("CNN", "LossStudyCNN"):
         save_checkpoint(build(name, seed=0), tmp_path / "ghost" / f"{name}.pth")
     file = tmp_path / "new" / "scores.csv"
     command = ["evaluate", "--task", "ghost", "--first", "2", "--csv", str(file), "--record"]
+    assert command_line.main(command) == 2
+    assert "say which, --data FOLDER" in capsys.readouterr().err
+    command += ["--data", str(data_dir() / "test")]
     assert command_line.main(command) == 0
     printed = capsys.readouterr()
     assert "Loss study CNN" in printed.out and "Total variation" in printed.out

@@ -15,8 +15,8 @@ from ippy.data import MayoDataset
 from ippy.models import LABELS, NAMES
 from ippy.problems import Tikhonov, TotalVariation
 from ippy.problems.tasks import make_task
-from ippy.quality import METRICS, evaluate, summarise
-from ippy.quality.features import MISSING_FEATURES, features_available
+from ippy.quality import METRICS, available_metrics, evaluate, summarise
+from ippy.quality.features import MISSING_FEATURES
 from ippy.train.course import scores_entry
 from ippy.weights import load_checkpoint
 from ippy.weights.manifest import amend, checksums, task_folder
@@ -68,6 +68,8 @@ def add(commands: Subparsers) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
+    if args.record and args.data is None:
+        raise ValueError("--record enters scores on real slices: say which, --data FOLDER")
     folder = args.data or data_dir() / "test"
     images = MayoDataset(folder, cache_bytes=0, skip_bad=args.skip_bad, white=args.white)
     report_skipped(images)
@@ -79,10 +81,8 @@ def _evaluate(args: argparse.Namespace) -> None:
     trained = _trained(args.task)
     models |= trained
     files = checksums(trained, args.task) if args.record else {}
-    metrics = ["mse", "psnr", "ssim"]
-    if features_available():
-        metrics.append("lpips")
-    else:
+    metrics = available_metrics()
+    if "lpips" not in metrics:
         print(MISSING_FEATURES, file=sys.stderr)
     table = evaluate(models, images, problem, metrics=metrics, first=args.first, progress=True)
     slices = [path.relative_to(folder).as_posix() for path in images.paths[: args.first]]

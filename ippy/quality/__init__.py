@@ -3,7 +3,7 @@
 from ippy.quality.ensembles import rank_correlation, reliability, spread_and_error
 from ippy.quality.evaluation import data_residual, evaluate, measure_one_by_one, summarise
 from ippy.quality.losses import CombinedLoss, FourierLoss, PerceptualLoss, SSIMLoss
-from ippy.quality.metrics import METRICS, Metric, lpips, mse, psnr, ssim
+from ippy.quality.metrics import METRICS, Metric, available_metrics, lpips, mse, psnr, ssim
 from ippy.quality.sharpness import detail, edge_width
 from ippy.quality.tiling import restore
 
@@ -14,6 +14,7 @@ __all__ = [
     "Metric",
     "PerceptualLoss",
     "SSIMLoss",
+    "available_metrics",
     "data_residual",
     "detail",
     "edge_width",

@@ -44,6 +44,11 @@ METRICS: dict[str, Metric] = {
 WINDOW = 7  # side of SSIM's windows in pixels
 
 
+def available_metrics() -> list[str]:
+    """Return the names of all metrics; without LPIPS where its features can't be had."""
+    return [name for name in METRICS if name != "lpips" or features_available()]
+
+
 def mse(x_hat: Tensor, x: Tensor) -> Tensor:
     """Return the mean squared error of each image, (B,).
 

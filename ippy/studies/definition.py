@@ -219,4 +219,4 @@ def _statements(path: Path) -> Iterator[str]:
     for statement in tree.body:
         targets = getattr(statement, "targets", [])
         if not any(isinstance(target, ast.Name) and target.id == "STUDY" for target in targets):
-            yield ast.dump(statement)
+            yield ast.unparse(statement)  # ast.dump differs from one Python to the next

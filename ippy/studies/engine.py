@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -16,12 +15,19 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from ippy.base.checks import check_integer
 from ippy.base.device import get_device
 from ippy.studies.definition import load, names, row_key
 from ippy.studies.record import Row, merge_shards, read_record, record_path, status
 
 POLL = 0.2  # seconds between two looks at the processes
 TOLERANCE = 0.1  # dB between two runs of one row on unlike machines
+# A terminal's Ctrl-C is for the study, which stops its runs.
+ALONE: dict[str, int] = (
+    {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    if sys.platform == "win32"
+    else {"process_group": 0}
+)
 SURROUNDINGS = ("cpu", "ran_on", "versions", "data")  # where these agree, so does every bit
 
 
@@ -51,9 +57,10 @@ def run(
         The keys of the rows whose process failed.
 
     Raises:
-        ValueError: There is no study of that name, or no row matches.
+        ValueError: There is no study of that name, no row matches, or ``jobs`` is below 1.
         KeyboardInterrupt: After Ctrl-C, once the runs have saved their states.
     """
+    check_integer("jobs", jobs, least=1)
     study = load(name)
     if shard is None:
         merge_shards(name)
@@ -143,7 +150,7 @@ def _run_all(commands: dict[str, list[str]], jobs: int, progress: bool) -> list[
                 while waiting and len(running) < jobs:
                     key = waiting.pop(0)
                     running[key] = subprocess.Popen(
-                        commands[key], env=_environment(), stdin=subprocess.PIPE
+                        commands[key], env=_environment(), stdin=subprocess.PIPE, **ALONE
                     )  # the pipe ends with this process, however that ends
                 time.sleep(POLL)
                 for key in [key for key, process in running.items() if process.poll() is not None]:
@@ -154,10 +161,9 @@ def _run_all(commands: dict[str, list[str]], jobs: int, progress: bool) -> list[
                     bar.update()
         except KeyboardInterrupt:
             for process in running.values():
-                process.send_signal(signal.SIGTERM)  # fit saves the state of its run
+                process.stdin.close()  # which tells a run to save its state and stop
             for process in running.values():
                 process.wait()
-                process.stdin.close()
             raise
     return failed
 

@@ -25,7 +25,7 @@ def read(name: str, *, complete: bool = True) -> pd.DataFrame:
     Raises:
         ValueError: There is no study of that name, or rows are stale (their definition has
             changed since) or missing.
-        FileNotFoundError: Nothing of it was run yet.
+        FileNotFoundError: Nothing of it was run yet, and ``complete`` is False.
     """
     study = load(name)
     rows, stale, missing = status(name, study)
@@ -61,7 +61,7 @@ def status(name: str, study: Study) -> tuple[list[Row], list[str], list[str]]:
 def read_rows(name: str) -> dict[str, Row]:
     """Return all recorded rows by their key, those of a cluster's shards merged in."""
     rows: dict[str, Row] = {}
-    for path in [*sorted(studies_dir().glob(f"{name}.shard-*.json")), record_path(name)]:
+    for path in [record_path(name), *sorted(studies_dir().glob(f"{name}.shard-*.json"))]:
         if path.is_file():
             rows |= read_record(path)
     return rows
@@ -80,22 +80,29 @@ def append(path: Path, row: Row) -> None:
         ValueError: The record is damaged. Nothing was written.
         OSError: The disk is full or the folder can't be written.
     """
-    with FileLock(path.with_name(f".{path.name}.lock"), timeout=60):
+    with _locked(path):
         rows = read_record(path) if path.is_file() else {}
         rows[row_key(row["factors"])] = row
         content = json.dumps(list(rows.values()), indent=1, allow_nan=False) + "\n"
         write_atomically(path, lambda file: file.write(content.encode()))
 
 
+def _locked(path: Path) -> FileLock:
+    """Return the lock of a record, which one process at a time holds."""
+    return FileLock(path.with_name(f".{path.name}.lock"), timeout=60)
+
+
 def merge_shards(name: str) -> int:
     """Enter the rows of all shards in the study's own record, remove them, and return how many."""
-    shards = sorted(studies_dir().glob(f"{name}.shard-*.json"))
-    rows = [row for path in shards for row in read_record(path).values()]
-    for row in rows:
-        append(record_path(name), row)
-    for path in shards:
-        path.unlink()
-    return len(rows)
+    count = 0
+    for path in sorted(studies_dir().glob(f"{name}.shard-*.json")):
+        with _locked(path):  # a task of the array may be entering a row
+            rows = read_record(path).values()
+            for row in rows:
+                append(record_path(name), row)
+            path.unlink()
+        count += len(rows)
+    return count
 
 
 def record_path(name: str, shard: str | None = None) -> Path:

@@ -20,9 +20,8 @@ from torch.utils.data import Dataset
 from ippy.base.paths import data_dir
 from ippy.data import MayoDataset, validation_slices
 from ippy.problems import InverseProblem
-from ippy.quality import evaluate, summarise
+from ippy.quality import available_metrics, evaluate, summarise
 from ippy.quality.cost import gflop
-from ippy.quality.features import features_available
 from ippy.quality.inference import arguments
 from ippy.studies.definition import Job, digest, load, row_key, studies_dir
 from ippy.studies.evaluation import Evaluation, Images
@@ -40,7 +39,8 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
 
     A run that only evaluates is scored alone.
 
-    Its weights go to ``runs/<name>/`` beside the record, which git ignores.
+    Its weights go to ``runs/<name>/<digest>/`` beside the record, which git ignores: a run whose
+    definition has changed begins anew.
 
     Args:
         name: The study.
@@ -63,7 +63,7 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
     everything = MayoDataset(data_dir() / "train")
     slices = everything if job.slices is None else job.slices(everything)
     mark = {"digest": digest(name, job, factors), "data": checksum(slices)}
-    target = record.parent / "runs" / name / f"{key}.pth"
+    target = record.parent / "runs" / name / mark["digest"] / f"{key}.pth"
     model = job.model()
     cost = {"parameters": sum(p.numel() for p in model.parameters())}
     cost |= operations(model, job.problem)
@@ -195,9 +195,8 @@ def operations(model: nn.Module, problem: InverseProblem) -> dict[str, float]:
 
 def scores(model: nn.Module, images: Images, problem: InverseProblem) -> dict[str, float]:
     """Return the mean scores of a model by the published protocol."""
-    metrics = ["mse", "psnr", "ssim", *(["lpips"] if features_available() else [])]
-    table = summarise(evaluate({"model": model}, images, problem, metrics=metrics))
-    return {metric: round(value, 6) for metric, value in table.loc["model"].items()}
+    table = evaluate({"model": model}, images, problem, metrics=available_metrics())
+    return {name: round(value, 6) for name, value in summarise(table).loc["model"].items()}
 
 
 def weights_digest(model: nn.Module) -> str:
@@ -210,7 +209,7 @@ def weights_digest(model: nn.Module) -> str:
 
 
 def stop_at_end_of_input() -> None:
-    """Act as on Ctrl-C once standard input has ended.
+    """Act as on Ctrl-C once standard input has ended: the study was stopped, or has died.
 
     It is Ctrl-C and not SIGTERM, as a scheduler may have sent that to all processes: ``fit`` holds
     back only the first signal of each kind, to save the state of the run.

@@ -17,8 +17,7 @@ from ippy.data.generation import read_generated
 from ippy.models import build, spec
 from ippy.problems import InverseProblem
 from ippy.problems.tasks import REFERENCE, make_task
-from ippy.quality import evaluate, summarise
-from ippy.quality.features import features_available
+from ippy.quality import available_metrics, evaluate, summarise
 from ippy.train.loop import fit
 from ippy.train.recipe import RECIPES, Recipe, with_defaults
 from ippy.train.resume import run_path
@@ -173,7 +172,7 @@ def _test_scores(
 ) -> dict[str, float]:
     """Score the model on the test slices, with LPIPS where its features are at hand."""
     test = MayoDataset(data_dir() / "test", cache_bytes=0, skip_bad=skip_bad)
-    metrics = ("mse", "psnr", "ssim", *(("lpips",) if features_available() else ()))
+    metrics = available_metrics()
     table = evaluate({name: model}, test, problem, metrics=metrics, device=device)
     return scores_entry(summarise(table).loc[name], len(test))
 
