@@ -64,6 +64,8 @@ def level(model: nn.Module) -> dict[str, float]:
     """Measure the coarsest level: its silent channels, and what the network loses without it."""
     x, problem = validation_slices(), motion_deblurring()
     y = problem.measure(x, torch.Generator().manual_seed(0))
+    device = next(model.parameters()).device
+    x, y = x.to(device), y.to(device)
     outputs: list[Tensor] = []
     seen = model.bottleneck.register_forward_hook(lambda *parts: outputs.append(parts[2]))
     whole = psnr(model(y).clamp(0, 1), x).mean()

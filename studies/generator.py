@@ -36,7 +36,7 @@ NUMBERS = [4, 12, 120, 720]
 
 def job(model: str, style: str, bodies: int, seed: int) -> Job:
     """Train a small network for 2000 steps on bodies in a style."""
-    recipe = replace(RECIPES[model], steps=2000, seed=seed)
+    recipe = replace(RECIPES[model], steps=2000, batch_size=1, seed=seed)
     slices = partial(_slices, bodies, STYLES[style])
     return Job(partial(build, model, seed=seed), recipe, slices=slices)
 

@@ -12,7 +12,7 @@ STEPS = {"CNN": 2500, "ResCNN": 2500, "UNet": 1000, "UNetPP": 1000, "ViT": 1000}
 
 def job(model: str, loss: str, seed: int) -> Job:
     """Train a model with its own recipe, shortened, but for the loss."""
-    recipe = replace(RECIPES[model], steps=STEPS[model], loss=loss, seed=seed)
+    recipe = replace(RECIPES[model], steps=STEPS[model], batch_size=1, loss=loss, seed=seed)
     return Job(partial(build, model, seed=seed), recipe)
 
 
