@@ -16,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(
         prog="python -m ippy",
-        description="Prepare the course's data, train its seven models, compare them. "
+        description="Prepare the course's data, train its models, compare them. "
         "Everything runs on the best device there is: CUDA, MPS or CPU.",
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")

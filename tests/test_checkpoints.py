@@ -314,6 +314,9 @@ def test_the_course_s_own_checkpoints_are_restored_by_git(tmp_path, monkeypatch)
     (tmp_path / "weights" / "UNet.pth").write_bytes(b"PK\x03\x04")
     with pytest.raises(ValueError, match=r"git checkout -- weights/UNet\.pth.*train UNet"):
         load_checkpoint("UNet")
+    (tmp_path / "weights" / "GatedUNet.pth").write_bytes(b"PK\x03\x04")
+    with pytest.raises(ValueError, match=r"git checkout -- weights/GatedUNet\.pth"):
+        load_checkpoint("GatedUNet")
     (tmp_path / "weights" / "manifest.json").write_text("[]")
     with pytest.raises(ValueError, match=r"git checkout -- weights/manifest\.json"):
         read_manifest()

@@ -239,6 +239,11 @@ def test_what_is_sampled_is_the_orthonormal_transform():
     torch.testing.assert_close(K.direct(K(x)), K.T(K(x)))
 
 
+def test_a_conjugated_view_is_as_good_as_its_copy():
+    K, x = Blurring(kernel_type="motion", kernel_size=3), torch.fft.fft2(images(1, 1, 8, 8))
+    torch.testing.assert_close(K(x.conj()), K(x.conj().resolve_conj()))
+
+
 @pytest.mark.parametrize(
     ("mask", "error", "says"),
     [

@@ -33,6 +33,10 @@ def test_the_mask_is_the_largest_thing_that_is_thick_and_has_no_holes(body: Tens
     assert torch.equal(mask[1], mask[0].transpose(1, 2)), "each image has a mask of its own"
 
 
+def test_an_image_without_a_body_has_none() -> None:
+    assert not body_mask(torch.zeros(1, 1, 32, 32)).any()
+
+
 def test_over_a_whole_image_the_scores_are_the_usual_ones(body: Tensor) -> None:
     noisy = body + 0.02 * torch.randn(body.shape, generator=torch.Generator().manual_seed(0))
     everything = torch.ones_like(body, dtype=torch.bool)

@@ -74,3 +74,5 @@ def test_a_cutoff_or_share_that_makes_no_sense_is_refused():
         edge_width(x, x, share=0)
     with pytest.raises(ValueError, match="16x16"):
         edge_width(x[..., :15], x[..., :15])
+    with pytest.raises(ValueError, match=r"expected \(B, 1, H, W\)"):
+        edge_width(x.expand(-1, 3, -1, -1), x.expand(-1, 3, -1, -1))

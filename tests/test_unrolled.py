@@ -194,6 +194,7 @@ def test_wrong_input_is_explained(model) -> None:
         Unrolled(steps=0)
     with pytest.raises(ValueError, match="tau is -1"):
         Unrolled(tau=-1)
+    assert Unrolled(tau=1, base_ch=4).tau.tolist() == [1.0] * 4
 
 
 @pytest.mark.parametrize("crop", [32, None])

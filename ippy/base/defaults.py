@@ -19,9 +19,9 @@ def torch_defaults(device: torch.device) -> Iterator[None]:
     """Compute with PyTorch's own settings within a ``with`` block; the caller's come back after it.
 
     Gradients are on, inference mode off; new tensors are float32 on the CPU; nothing is cast
-    automatically; float32 is multiplied with all its bits. Random numbers drawn from the global
-    generators of the CPU and of ``device`` leave them as they were. The number of threads, and
-    whether only deterministic algorithms are allowed, stay as the caller has them.
+    automatically; matrices of float32 are multiplied with all their bits. Random numbers drawn from
+    the global generators of the CPU and of ``device`` leave them as they were. The number of
+    threads, and whether only deterministic algorithms are allowed, stay as the caller has them.
 
     Args:
         device: What is computed on.
@@ -30,6 +30,8 @@ def torch_defaults(device: torch.device) -> Iterator[None]:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
+        if device.type == "mps":
+            keep(stack, torch.mps.get_rng_state, torch.mps.set_rng_state)
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
         keep(stack, torch.get_default_dtype, torch.set_default_dtype, torch.float32)
@@ -64,6 +66,8 @@ def seed_globally(seed: int, device: torch.device) -> None:
     if device.type == "cuda":
         with torch.cuda.device(device):
             torch.cuda.manual_seed(seed)
+    if device.type == "mps":
+        torch.mps.manual_seed(seed)
 
 
 def _matmul_precision() -> str | None:

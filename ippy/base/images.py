@@ -135,7 +135,7 @@ def extremes(x: Tensor) -> tuple[float, float] | None:
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or x.is_meta or x.numel() == 0:
         return None
     x = x.detach()
-    low, high = (torch.view_as_real(x) if x.is_complex() else x).aminmax()
+    low, high = (torch.view_as_real(x.resolve_conj()) if x.is_complex() else x).aminmax()
     try:
         return float(low), float(high)
     except RuntimeError:  # inside a transform, such as vmap

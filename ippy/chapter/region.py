@@ -21,7 +21,7 @@ def body_mask(x: Tensor) -> Tensor:
         x: True slices (B, 1, H, W) in [0, 1].
 
     Returns:
-        The mask (B, 1, H, W), bool.
+        The mask (B, 1, H, W), bool; nowhere where nothing is bright.
     """
     masks = []
     for image in x[:, 0].cpu().numpy():
@@ -29,7 +29,8 @@ def body_mask(x: Tensor) -> Tensor:
         pieces, _ = ndimage.label(bright)
         sizes = np.bincount(pieces.flat)
         sizes[0] = 0  # the air
-        masks.append(ndimage.binary_fill_holes(pieces == sizes.argmax()))
+        body = (pieces == sizes.argmax()) & (pieces > 0)
+        masks.append(ndimage.binary_fill_holes(body))
     return torch.from_numpy(np.stack(masks))[:, None]
 
 

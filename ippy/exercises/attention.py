@@ -31,7 +31,7 @@ SPLIT_HEADS = Code(
     ),
     examples=lambda: ({"z": torch.arange(12.0).reshape(1, 3, 4), "heads": 2},),
     mistakes={
-        "A single `reshape` to (B, h, N, d/h) mixes the tokens: your first head holds all numbers "
+        "A single `reshape` to (B, M, N, d/M) mixes the tokens: your first head holds all numbers "
         "of the first few tokens instead of a few numbers of every token.": (
             lambda z, heads: z.reshape(z.shape[0], heads, z.shape[1], -1)
         ),
@@ -39,7 +39,7 @@ SPLIT_HEADS = Code(
         "`Q @ K.transpose(-2, -1)` then works on each head by itself.": (
             lambda z, heads: z.reshape(*z.shape[:2], heads, -1)
         ),
-        "Your heads take every h-th number of a token; expected a run of d/h neighbours.": (
+        "Your heads take every M-th number of a token; expected a run of d/M neighbours.": (
             lambda z, heads: z.reshape(*z.shape[:2], -1, heads).permute(0, 3, 1, 2)
         ),
         "The last two axes are exchanged: the tokens come before the numbers.": (
@@ -172,7 +172,7 @@ EXERCISES = (
             "of their inner product? The scores should have 1.",
         ),
         why="These three lines are what all Transformers share. The one matrix that they pass "
-        "through, N × M, is also their price: it grows with the square of the tokens.",
+        "through, N × N′, is also their price: it grows with the square of the tokens.",
         judge=ATTENTION,
     ),
     Exercise(

@@ -54,7 +54,7 @@ class Unrolled(Model):
     ) -> None:
         super().__init__()
         self.in_ch = in_ch
-        self.tau = nn.Parameter(torch.full((steps,), tau))
+        self.tau = nn.Parameter(torch.full((steps,), float(tau)))
         count = 1 if shared else steps
         self.networks = nn.ModuleList(GatedUNet(in_ch + 1, 1, base_ch) for _ in range(count))
 

@@ -1,8 +1,8 @@
 """What training minimises beside torch's own ``nn.MSELoss`` and ``nn.L1Loss``.
 
 Every loss is called as ``loss(x_hat, x)``, estimate first, on images (B, C, H, W) in [0, 1], and
-returns one number. Each is computed in float32 at least, also under autocast. Arguments are checked
-as :mod:`ippy.base.images` says.
+returns one number. Each is computed in float32 at least, also under autocast, but for the
+features of :class:`PerceptualLoss`. Arguments are checked as :mod:`ippy.base.images` says.
 """
 
 from __future__ import annotations

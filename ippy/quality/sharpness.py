@@ -11,7 +11,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from ippy.base.checks import check_number
-from ippy.base.images import check_pair
+from ippy.base.images import check_pair, check_tensor
 
 REACH = 6  # pixels from the middle of an edge to either end of its profile
 STEP = 0.25  # pixels between two samples of a profile
@@ -62,6 +62,7 @@ def edge_width(x_hat: Tensor, x: Tensor, *, share: float = 0.01) -> Tensor:
     """
     share = check_number("share", share, least=1e-6, most=1)
     check_pair(x_hat, x, min_size=2 * REACH + 4, wait=True)
+    check_tensor("x", x, axes=(4,), expected="(B, 1, H, W)", sizes={1: 1})
     pairs = zip(x_hat[:, 0].cpu().double().numpy(), x[:, 0].cpu().double().numpy(), strict=True)
     return torch.tensor([_edge_width(*pair, share) for pair in pairs], device=x.device)
 

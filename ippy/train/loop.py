@@ -37,7 +37,7 @@ from ippy.train.supervisor import Supervisor
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-HISTORY_POINTS = 100  # a history holds the mean loss of this many equal blocks of steps
+HISTORY_POINTS = 100  # a history holds mean losses of equal blocks of steps: 100 to 199 of them
 BLOCKS_PER_VALIDATION = 5
 
 

@@ -21,7 +21,7 @@ from ippy.problems.tasks import REFERENCE
 
 MANIFEST = "manifest.json"
 LOCK = f".{MANIFEST}.lock"
-COURSE_FILES = {f"{name}.pth" for name in NAMES}
+COURSE_FILES = {f"{name}.pth" for name in (*NAMES, "GatedUNet")}
 
 
 def read_manifest(folder: str | Path | None = None) -> dict[str, dict[str, Any]]:

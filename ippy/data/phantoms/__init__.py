@@ -11,7 +11,7 @@ import re
 
 import numpy as np
 
-from ippy.base.checks import check_choice, check_integer
+from ippy.base.checks import check_choice, check_integer, check_type
 from ippy.data.phantoms.acquisition import acquire
 from ippy.data.phantoms.anatomy import draw_slice
 from ippy.data.phantoms.canvas import soften
@@ -48,8 +48,7 @@ def generate_slice(
     """
     check_integer("seed", seed)
     check_choice("split", split, SPLITS)
-    if not isinstance(patient, str):
-        raise TypeError(f"patient is a {type(patient).__name__}; expected a string, e.g. 'G01'")
+    check_type("patient", patient, str, "'G01'")
     if not re.fullmatch("[GT][0-9]{1,9}", patient):
         raise ValueError(f"patient is {patient!r}; expected 'G01' (a body), 'T01' (clutter) or so")
     check_integer("count", count, least=1)
