@@ -202,6 +202,12 @@ def test_an_exported_program_gives_the_same(name: str) -> None:
     torch.testing.assert_close(program.module()(x), f(x))
 
 
+def test_a_strict_export_gives_the_same() -> None:
+    network, x = model("LossStudyCNN"), images(2, 1, 16, 16)
+    program = torch.export.export(network, (images(*x.shape, seed=1),), strict=True)
+    torch.testing.assert_close(program.module()(x), network(x))
+
+
 @everything
 @pytest.mark.filterwarnings("ignore:`torch.jit", "ignore::torch.jit.TracerWarning")
 def test_a_trace_gives_the_same(name: str) -> None:
