@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Response, Route
+
+from .accessibility import grave
 
 ROOT = Path(__file__).resolve().parent.parent
 SCREENSHOTS = ROOT / "_build" / "screenshots"
@@ -79,23 +80,32 @@ def open_context(browser: Browser, site: str, **options: object) -> tuple[Browse
     return context, log
 
 
-def visit(context: BrowserContext, url: str) -> Page:
+def visit(page: Page, url: str) -> Page:
     """Open a page and wait until its math is set."""
-    page = context.new_page()
     page.goto(url, wait_until="load")
     page.wait_for_function("document.querySelectorAll('.math:not(:has(.katex))').length == 0")
     page.wait_for_load_state("networkidle")
     return page
 
 
+@pytest.fixture(scope="module")
+def desktop(browser: Browser, site: str) -> Iterator[tuple[Page, Log]]:
+    """One tab for all pages: a window of its own for each costs more than the page."""
+    context, log = open_context(browser, site, viewport=DESKTOP, color_scheme="light")
+    yield context.new_page(), log
+    context.close()
+
+
 @pytest.fixture(params=pages(), ids=lambda name: name.removeprefix("book/"), scope="module")
 def opened(
-    request: pytest.FixtureRequest, browser: Browser, site: str
-) -> Iterator[tuple[Page, Log]]:
+    request: pytest.FixtureRequest, desktop: tuple[Page, Log], site: str
+) -> tuple[Page, Log]:
     """One page after the other, opened on a desktop."""
-    context, log = open_context(browser, site, viewport=DESKTOP, color_scheme="light")
-    yield visit(context, f"{site}{request.param}.html"), log
-    context.close()
+    page, log = desktop
+    page.goto("about:blank")  # the page before can't add to the log any more
+    for happened in (log.errors, log.refused, log.responses):
+        happened.clear()
+    return visit(page, f"{site}{request.param}.html"), log
 
 
 def test_page_opens_light_and_without_errors(opened: tuple[Page, Log]) -> None:
@@ -148,9 +158,7 @@ def test_no_sideways_scroll_on_a_phone(opened: tuple[Page, Log]) -> None:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_accessible(opened: tuple[Page, Log], theme: str) -> None:
     page, _ = opened
-    page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
     page.mouse.move(0, 0)
-    page.wait_for_timeout(300)  # colours fade
     if not page.url.endswith("introduction.html"):
         # Code and formulas look alike on all pages and are thousands of words: once is enough.
         page.evaluate(
@@ -159,18 +167,12 @@ def test_accessible(opened: tuple[Page, Log], theme: str) -> None:
                 document.querySelectorAll("pre").forEach(e => { e.textContent = e.textContent; });
             }"""
         )
-    found = Axe().run(page, options={"resultTypes": ["violations"]})
-    grave = [
-        f"{finding['help']}: {[node['html'][:200] for node in finding['nodes'][:4]]}"
-        for finding in found.response["violations"]
-        if finding["impact"] in ("serious", "critical")
-    ]
-    assert not grave, "\n".join(grave)
+    assert not grave(page, theme=theme)
 
 
 def test_search_finds_patch_embedding(browser: Browser, site: str) -> None:
     context, log = open_context(browser, site, viewport=DESKTOP)
-    page = visit(context, f"{site}book/how_long.html")
+    page = visit(context.new_page(), f"{site}book/how_long.html")
     page.keyboard.press("Control+K")
     page.keyboard.type("patch embedding")
     page.keyboard.press("Enter")
@@ -198,10 +200,18 @@ def test_internal_links_lead_somewhere(html: Path) -> None:
                 assert anchor in ids[target], f"{path.name}: {link}"
 
 
+@pytest.fixture(scope="module")
+def another_tab(browser: Browser) -> Iterator[Page]:
+    """A tab in which one chapter after the other is opened from the disk."""
+    page = browser.new_page()
+    yield page
+    page.close()
+
+
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_questions_answer(browser: Browser, html: Path, name: str) -> None:
-    page = browser.new_page()  # from the disk, as after a double click
-    page.goto((html / "book" / f"{name}.html").as_uri())
+def test_questions_answer(another_tab: Page, html: Path, name: str) -> None:
+    page = another_tab
+    page.goto((html / "book" / f"{name}.html").as_uri())  # as after a double click
     quizzes = page.locator(".Quiz").all()
     assert len(quizzes) >= 2
     for quiz in quizzes:
@@ -212,12 +222,11 @@ def test_questions_answer(browser: Browser, html: Path, name: str) -> None:
             reply = quiz.locator(".Feedback")
             assert reply.inner_text() == answer.get_attribute("data-feedback")
             assert ("correct" in reply.get_attribute("class").split()) == right
-    page.close()
 
 
 def test_a_chapter_prints(browser: Browser, site: str) -> None:
     context, _ = open_context(browser, site)
-    page = visit(context, f"{site}book/loss_design.html")
+    page = visit(context.new_page(), f"{site}book/loss_design.html")
     page.emulate_media(media="print")
     for part in (".bd-sidebar-primary", ".bd-header-article", "button.toggle-button"):
         assert not any(found.is_visible() for found in page.locator(part).all()), part
@@ -233,21 +242,29 @@ def contrast(picture: Image.Image, box: dict[str, float]) -> int:
     return lightest - darkest
 
 
-@pytest.mark.parametrize("name", ["introduction", "vision_transformers", "loss_design"])
-@pytest.mark.parametrize("device", ["desktop", "phone"])
-def test_a_page_begins_with_its_title_and_text_in_plain_sight(
-    browser: Browser, site: str, name: str, device: str
-) -> None:
-    size = {"desktop": DESKTOP, "phone": PHONE}[device]
+@pytest.fixture(scope="module", params=["desktop", "phone"])
+def device(
+    request: pytest.FixtureRequest, browser: Browser, site: str
+) -> Iterator[tuple[str, Page]]:
+    """A device, and a tab of its size."""
+    size = {"desktop": DESKTOP, "phone": PHONE}[request.param]
     context, _ = open_context(browser, site, viewport=size, device_scale_factor=1)
-    page = visit(context, f"{site}book/{name}.html")
+    yield request.param, context.new_page()
+    context.close()
+
+
+@pytest.mark.parametrize("name", ["introduction", "vision_transformers", "loss_design"])
+def test_a_page_begins_with_its_title_and_text_in_plain_sight(
+    device: tuple[str, Page], site: str, name: str
+) -> None:
+    page, size = visit(device[1], f"{site}book/{name}.html"), device[1].viewport_size
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}-{device}.png")
-    with Image.open(SCREENSHOTS / f"{name}-{device}.png") as picture:
+    place = SCREENSHOTS / f"{name}-{device[0]}.png"
+    page.screenshot(path=place)
+    with Image.open(place) as picture:
         assert picture.size == (size["width"], size["height"])
         for part in ("article h1", "article p"):
             box = page.locator(part).first.bounding_box()
             assert box["x"] >= 0 and box["x"] + box["width"] <= size["width"], part
             assert box["y"] >= 0 and box["y"] + box["height"] <= size["height"], part
             assert contrast(picture, box) > 128, f"{part} can't be seen"
-    context.close()

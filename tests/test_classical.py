@@ -96,7 +96,7 @@ KERNELS = {
 }
 
 
-@pytest.mark.parametrize("weight", [1e-4, 1e-2, 0.1])
+@pytest.mark.parametrize("weight", [1e-4, 3e-4, 1e-2, 0.1])
 @pytest.mark.parametrize("name", KERNELS)
 def test_total_variation_minimises_its_objective(name: str, weight: float) -> None:
     blur = KERNELS[name]

@@ -17,15 +17,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from axe_playwright_python.sync_playwright import Axe
 from bokeh.models import Range1d
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
 from ippy.chapter.live import attention_explorer, compare_slider, patch_size_slider, publish
 from ippy.chapter.live.plots import picture
 from ippy.models import NAMES
 from ippy.models.vit import ViTReconstructor
 from ippy.quality import metrics
+
+from .accessibility import grave
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTER = {
@@ -381,21 +382,24 @@ def test_compare_slider(opened: Opened) -> None:
     assert opened.number(r"typical error here (\d+\.\d+)") != seen
 
 
-@each_figure
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_live_figure_on_a_phone(browser: Browser, site: str, name: str, theme: str) -> None:
-    context = browser.new_context(viewport={"width": 360, "height": 780}, color_scheme=theme)
-    opened = Opened(context.new_page(), f"{site}book/{CHAPTER[name]}.html", name)
-    opened.start()
-    opened.page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
-    opened.page.wait_for_timeout(300)  # colours fade
-    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360
-    opened.check(site)  # before axe, which asks for files of its own
-    found = Axe().run(opened.page, context=f"#live-{name}").response["violations"]
-    grave = [f"{f['id']}: {f['nodes'][0]['html'][:200]}" for f in found
-             if f["impact"] in ("serious", "critical")]  # fmt: skip
-    assert not grave
+@pytest.fixture(scope="module")
+def phone(browser: Browser) -> Iterator[BrowserContext]:
+    """A phone whose owner likes it dark."""
+    context = browser.new_context(viewport={"width": 360, "height": 780}, color_scheme="dark")
+    yield context
     context.close()
+
+
+@each_figure
+def test_live_figure_on_a_phone(phone: BrowserContext, site: str, name: str) -> None:
+    opened = Opened(phone.new_page(), f"{site}book/{CHAPTER[name]}.html", name)
+    opened.start()
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360
+    opened.check(site)  # before axe, which requests files of its own
+    for theme in ("dark", "light"):
+        assert not grave(opened.page, f"#live-{name}", theme=theme)
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360
+    opened.page.close()
 
 
 def test_without_scripts_the_picture_stays(browser: Browser, html: Path) -> None:
