@@ -245,7 +245,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("unpatchify", transposed_back, "transposed"),
     ("split-heads", heads_by_reshape, "mixes the tokens"),
     ("split-heads", heads_not_moved, "before the tokens"),
-    ("split-heads", heads_interleaved, "every h-th number"),
+    ("split-heads", heads_interleaved, "every M-th number"),
     ("attention", attend(lambda Q, K: 1), "not scaled"),
     ("attention", attend(lambda Q, K: 1 / Q.shape[-1]), "square root"),
     ("attention", attend(lambda Q, K: Q.shape[-1] ** -0.5, dim=-2), "over the queries"),
