@@ -103,6 +103,7 @@ def opened(
     """One page after the other, opened on a desktop."""
     page, log = desktop
     page.goto("about:blank")  # the page before can't add to the log any more
+    page.emulate_media(color_scheme="light")
     for happened in (log.errors, log.refused, log.responses):
         happened.clear()
     return visit(page, f"{site}{request.param}.html"), log
