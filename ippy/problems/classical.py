@@ -61,15 +61,16 @@ class Classical(nn.Module):
             return PeriodicBlur(self.kernel, y.shape[-2:])
         return AnyOperator(self.operator, self.operator.in_shape or y.shape[-2:], like=y)
 
-    def _checked_measurements(self, y: Tensor) -> Tensor:
-        """Check measurements, and return them in a type to compute with."""
+    def _checked(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Check measurements; return them in a type to compute with, and an image to begin with."""
         if isinstance(self.operator, Blurring):
             check_batch("y", y, 1, min_size=self.kernel.shape[0])
             check_match("y", y, self.kernel)
-            return y.to(self.kernel.dtype)  # under autocast it may be half precision
-        self.operator.direct(y)
+            y = y.to(self.kernel.dtype)  # under autocast it may be half precision
+            return y, self.operator.direct(y)
+        image = self.operator.direct(y)
         check_tensor("y", y, axes=(4,), expected="(B, 1, ., .)", sizes={1: 1})
-        return y.to(accumulator(y.dtype))
+        return y.to(accumulator(y.dtype)), image.to(accumulator(image.dtype))
 
 
 class Tikhonov(Classical):
@@ -94,11 +95,11 @@ class Tikhonov(Classical):
 
     def forward(self, y: Tensor) -> Tensor:
         """Restore measurements (B, 1, ., .), of a blur no smaller than the kernel."""
-        y = self._checked_measurements(y)
+        y, image = self._checked(y)
         exact = isinstance(self.operator, Blurring)
         with torch.set_grad_enabled(exact and torch.is_grad_enabled()):
             K = self._equations(y)
-            return K.solve(K.data(y), self.weight, 0.0, self.operator.direct(y))
+            return K.solve(K.data(y), self.weight, 0.0, image)
 
 
 class TotalVariation(Classical):
@@ -144,9 +145,9 @@ class TotalVariation(Classical):
 
     def forward(self, y: Tensor) -> Tensor:
         """Restore measurements (B, 1, ., .), of a blur no smaller than the kernel; no gradient."""
-        y = self._checked_measurements(y)
+        y, image = self._checked(y)
         with torch.no_grad():
-            return self._minimise(y, self._equations(y))
+            return self._minimise(y, image, self._equations(y))
 
     def objective(self, x_hat: Tensor, y: Tensor) -> Tensor:
         """Return ||K x_hat - y||^2 / 2 + weight TV(x_hat) of each image, (B,).
@@ -158,7 +159,7 @@ class TotalVariation(Classical):
         Raises:
             ValueError: The shapes differ or are others, or the images hold NaN or infinity.
         """
-        y = self._checked_measurements(y)
+        y, _ = self._checked(y)
         check_batch("x_hat", x_hat, 1)
         size = self.operator.in_shape or y.shape[-2:]
         if x_hat.shape != (len(y), 1, *size):
@@ -173,13 +174,13 @@ class TotalVariation(Classical):
         variation = _lengths(_differences(x_hat) * _inside(x_hat)).sum(dim=(1, 2, 3))
         return misfit + self.weight * variation
 
-    def _minimise(self, y: Tensor, K: NormalEquations) -> Tensor:
-        """Minimise the objective for each of y, (B, 1, ., .).
+    def _minimise(self, y: Tensor, x: Tensor, K: NormalEquations) -> Tensor:
+        """Minimise the objective for each of y, (B, 1, ., .), from the images x, (B, 1, H, W), on.
 
         With the multipliers p of d = D x, in units of the penalty: u = p / penalty.
         """
         data = K.data(y)
-        x = x_hat = self.operator.direct(y)  # (B, 1, H, W)
+        x_hat = x
         inside, roughness = _inside(x), laplacian(x)
         penalty = x.new_full((len(x), 1, 1, 1), self.penalty)
         d, u = _differences(x), torch.zeros_like(x).repeat(1, 2, 1, 1)
