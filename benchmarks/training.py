@@ -137,8 +137,8 @@ def main(names: list[str]) -> None:
         f"{'model':16s} {'plain':>8s} {'fit':>8s} {'ratio':>6s} {'a slice':>7s} {'peak':>7s} "
         f"{'miser':>6s} {'published':>10s} {'ours':>7s} {'to its PSNR':>12s} {'share':>7s}"
     )
+    table = published_models()
     for name in names or RECIPES:
-        table = published_models()
         known = name in table.index  # the gated U-Net was not published
         rounds = [
             (
