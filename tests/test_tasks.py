@@ -267,6 +267,12 @@ def test_checkpoints_of_a_task_have_a_folder_of_their_own(tmp_path, monkeypatch)
     assert "python -m ippy train UNet --task ghost" in advice
     assert "git checkout -- weights/ghost" in advice
     assert "--task" not in manifest.how_to_restore(tmp_path / "elsewhere" / "UNet.pth")
+    for file in ("Unrolled.pth", "manifest.json"):
+        advice = manifest.how_to_restore(tmp_path / "many_blurs" / file)
+        assert "git checkout -- weights/many_blurs" in advice
+        assert "python -m ippy study many_blurs" in advice
+        elsewhere = manifest.how_to_restore(tmp_path / "a" / "many_blurs" / file)
+        assert "study" not in elsewhere
 
 
 def test_recipes_of_tasks_see_whole_slices_and_as_many_pixels() -> None:

@@ -60,6 +60,11 @@ def weights_dir() -> Path:
     return course_root() / "weights"
 
 
+def studies_dir() -> Path:
+    """Return ``studies/`` in the course: the definitions of studies and their records."""
+    return course_root() / "studies"
+
+
 def output_dir(name: str) -> Path:
     """Return a folder to write to, there already: the course's, or else one of the user's own.
 

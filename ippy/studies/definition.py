@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ippy.base.checks import check_choice, check_type
-from ippy.base.paths import course_root
+from ippy.base.paths import studies_dir
 from ippy.problems import InverseProblem, motion_deblurring
 from ippy.studies.evaluation import Evaluation, Images
 from ippy.train import Recipe
@@ -136,11 +136,6 @@ def grid(**levels: Iterable[Any]) -> tuple[Factors, ...]:
 def row_key(factors: Mapping[str, Any]) -> str:
     """Return the name of a run: ``"loss=l1,seed=0"``."""
     return ",".join(f"{name}={value}" for name, value in factors.items())
-
-
-def studies_dir() -> Path:
-    """Return ``studies/`` in the course: the definitions and their records."""
-    return course_root() / "studies"
 
 
 def names() -> list[str]:

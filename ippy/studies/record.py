@@ -10,7 +10,8 @@ import pandas as pd
 from filelock import FileLock
 
 from ippy.base.files import write_atomically
-from ippy.studies.definition import Study, is_stale, load, row_key, studies_dir
+from ippy.base.paths import studies_dir
+from ippy.studies.definition import Study, is_stale, load, row_key
 
 Row = dict[str, Any]
 

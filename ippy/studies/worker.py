@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ippy.base.paths import data_dir
+from ippy.base.paths import data_dir, studies_dir
 from ippy.data import MayoDataset, validation_slices
 from ippy.problems import InverseProblem
 from ippy.quality import available_metrics, evaluate, summarise
 from ippy.quality.cost import gflop
 from ippy.quality.inference import arguments
-from ippy.studies.definition import Job, digest, load, row_key, studies_dir
+from ippy.studies.definition import Job, digest, load, row_key
 from ippy.studies.evaluation import Evaluation, Images
 from ippy.studies.protocol import checksum, surroundings
 from ippy.studies.record import append

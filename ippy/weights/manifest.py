@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from ippy.base.checks import check_choice
 from ippy.base.files import remove_leftovers, write_atomically
-from ippy.base.paths import as_path, weights_dir
+from ippy.base.paths import as_path, studies_dir, weights_dir
 from ippy.models import LABELS, NAMES
 from ippy.problems import TASKS
 from ippy.problems.tasks import REFERENCE
@@ -171,6 +171,12 @@ def how_to_restore(path: Path) -> str:
             f"Train it with `python -m ippy train {path.stem} --task {task}`; if the course came "
             f"with one, `git checkout -- weights/{task}` restores it."
         )
+    study = _study_of(path)
+    if study is not None:
+        return (
+            f"Restore it with `git checkout -- weights/{study}`, or train it with "
+            f"`python -m ippy study {study}`, for hours."
+        )
     if path.name == MANIFEST:
         return "Delete it, or keep checkpoints in a folder of their own: they load without it."
     if path.name in COURSE_FILES:
@@ -189,7 +195,19 @@ def _task_of(path: Path) -> str | None:
     task = path.parent.name
     if task == REFERENCE or task not in TASKS:
         return None
-    return task if path.parent.parent.resolve() == weights_dir().resolve() else None
+    return task if _is_in_a_folder_of_the_course(path) else None
+
+
+def _study_of(path: Path) -> str | None:
+    """Return the study in whose folder of the course a file is."""
+    study = path.parent.name
+    if not (studies_dir() / f"{study}.py").is_file():
+        return None
+    return study if _is_in_a_folder_of_the_course(path) else None
+
+
+def _is_in_a_folder_of_the_course(path: Path) -> bool:
+    return path.parent.parent.resolve() == weights_dir().resolve()
 
 
 def _is_entry(entry: object) -> bool:
