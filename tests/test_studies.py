@@ -136,7 +136,7 @@ def test_a_study_runs_what_is_missing_and_its_record_is_a_tidy_table(
 
     mse, l1 = read_rows("tiny").values()
     append(record_path("tiny"), mse | {"cpu_seconds": 0.0})  # the one to repeat
-    assert engine.check("tiny") == "loss=mse,seed=0: the same weights, bit for bit"
+    assert engine.check("tiny") == "tiny, loss=mse,seed=0: the same weights, bit for bit"
     with pytest.raises(ValueError, match="weights differ on a CPU of the same kind"):
         engine.compare(l1, l1 | {"weights": "others"})
 
@@ -381,6 +381,8 @@ def test_the_command_lists_studies_and_refuses_what_makes_no_sense(tiny_course, 
     assert main(["study"]) == 0
     printed = capsys.readouterr().out
     assert "Does it run?" in printed and "missing" in printed
+    assert main(["study", "--check"]) == 2
+    assert "no good row of tiny is recorded" in capsys.readouterr().err
     assert main(["study", "tinny"]) == 2
     assert "name is 'tinny'; expected one of 'tiny'" in capsys.readouterr().err
     for shard in ("3/2", "0/2", "one"):

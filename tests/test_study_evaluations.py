@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,8 +21,8 @@ from ippy.problems import (
 )
 from ippy.quality import evaluate, summarise
 from ippy.studies import MISTAKES, SITUATIONS, engine, load, read
-from ippy.studies.definition import Job, digest
-from ippy.studies.record import read_rows, record_path, status
+from ippy.studies.definition import Job, digest, names
+from ippy.studies.record import append, read_rows, record_path, status
 from ippy.studies.worker import operations, train_row
 from ippy.train import Recipe
 from ippy.weights import load_checkpoint, read_manifest, save_checkpoint
@@ -125,9 +126,21 @@ def test_a_row_is_stale_once_the_checkpoint_is_another(scoring: Path) -> None:
 
 def test_a_repeated_row_has_the_same_scores(scoring: Path) -> None:
     row = score("method=Tikhonov")
-    assert engine.check("tiny") == "method=Tikhonov: the same scores, bit for bit"
+    score("method=on a picture")
+    slow = read_rows("tiny")["method=on a picture"] | {"cpu_seconds": 9.0}
+    append(record_path("tiny"), slow)
+    assert engine.check() == "tiny, method=Tikhonov: the same scores, bit for bit"
     with pytest.raises(ValueError, match="the scores differ on a CPU of the same kind"):
         engine.compare(row, row | {"test": row["test"] | {"ssim": 0.0}})
+
+
+@pytest.mark.parametrize("name", names())
+def test_no_row_of_the_book_is_stale(name: str) -> None:
+    assert status(name, load(name))[1] == []
+
+
+def test_the_cheapest_row_of_the_book_repeats() -> None:
+    assert re.search(r"the same scores, bit for bit|dB, recorded", engine.check())
 
 
 @pytest.mark.usefixtures("here")

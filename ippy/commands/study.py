@@ -43,7 +43,9 @@ def add(commands: Subparsers) -> None:
         help="run only each N-th run of the study, from the I-th on: for a cluster's array of N",
     )
     command.add_argument(
-        "--check", action="store_true", help="repeat the cheapest run, and compare it with its row"
+        "--check",
+        action="store_true",
+        help="repeat the cheapest run, of this study or of all, and compare it with its row",
     )
     command.set_defaults(
         run=_study, after_stop=lambda args: "; the same command goes on from there"
@@ -51,14 +53,15 @@ def add(commands: Subparsers) -> None:
 
 
 def _study(args: argparse.Namespace) -> None:
+    if args.check:
+        prepare_mayo()
+        print(engine.check(args.name))
+        return
     if args.name is None:
         print(engine.overview().to_string(index=False))
         return
     print(load(args.name).question)
     prepare_mayo()
-    if args.check:
-        print(engine.check(args.name))
-        return
     options = {"only": args.only, "jobs": args.jobs, "real": args.real, "shard": args.shard}
     failed = engine.run(args.name, **options)
     if args.shard is None and read_rows(args.name):

@@ -97,8 +97,11 @@ def overview() -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def check(name: str) -> str:
+def check(name: str | None = None) -> str:
     """Repeat the recorded run that took the least time, and compare it with its row.
+
+    Args:
+        name: The study; the cheapest run of all studies if None.
 
     Returns:
         What was found, in words.
@@ -107,17 +110,18 @@ def check(name: str) -> str:
         ValueError: No good row is recorded, the run failed, or the two differ: in a bit on a CPU of
             the same kind with the same software, or by more than 0.1 dB elsewhere.
     """
-    rows, _, _ = status(name, load(name))
-    if not rows:
-        raise ValueError(f"no good row of the study {name!r} is recorded; nothing to compare with")
-    cheapest = min(rows, key=lambda row: row["cpu_seconds"])
+    asked = names() if name is None else [name]
+    recorded = [(study, row) for study in asked for row in status(study, load(study))[0]]
+    if not recorded:
+        raise ValueError(f"no good row of {', '.join(asked)} is recorded; nothing to compare with")
+    study, cheapest = min(recorded, key=lambda found: found[1]["cpu_seconds"])
     key = row_key(cheapest["factors"])
     with TemporaryDirectory() as folder:
         record = Path(folder) / "repeated.json"
-        if _run_all({key: _command(name, key, record, None)}, 1, progress=False):
+        if _run_all({key: _command(study, key, record, None)}, 1, progress=False):
             raise ValueError(f"the run {key!r} failed; its error stands above")
         (repeated,) = read_record(record).values()
-    return f"{key}: {compare(cheapest, repeated)}"
+    return f"{study}, {key}: {compare(cheapest, repeated)}"
 
 
 def compare(recorded: Row, repeated: Row) -> str:
