@@ -61,6 +61,7 @@ def test_adjoint_identity_and_autograd(K, shape):
     (gradient,) = torch.autograd.grad((K @ x * y).sum(), x)
     torch.testing.assert_close(gradient, K.T(y), rtol=1e-12, atol=1e-12)
     assert K.T.T is K or K.T.T(x).equal(K(x))
+    assert K.normal(x).equal(K.T(K(x)))
 
 
 @every_operator

@@ -59,6 +59,13 @@ class LinearOperator(ABC):
         """The adjoint operator."""
         return _Adjoint(self)
 
+    def normal(self, x: Tensor) -> Tensor:
+        """Return K.T K x of images (..., H, W).
+
+        Solvers multiply by it again and again, so x is not checked.
+        """
+        return self._adjoint(self._forward(x))
+
     def direct(self, y: Tensor) -> Tensor:
         """Return the image that measurements give without further knowledge, (..., H, W).
 

@@ -75,7 +75,7 @@ class AnyOperator:
 
     def __init__(self, operator: LinearOperator, shape: tuple[int, int], like: Tensor) -> None:
         self.operator = operator
-        gain = periodic_gain(self.normal, shape, like)
+        gain = periodic_gain(operator.normal, shape, like)
         self.gain = gain.clamp(min=FLOOR * gain.max().item())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -86,15 +86,11 @@ class AnyOperator:
         """Return K.T y, (B, 1, H, W)."""
         return self.operator.T(y)
 
-    def normal(self, x: Tensor) -> Tensor:
-        """Return K.T K x."""
-        return self.operator.T(self.operator(x))
-
     def solve(self, data: Tensor, shift: Tensor | float, more: Tensor | float, x: Tensor) -> Tensor:
         """Return the solution to :data:`TOLERANCE`, from the guess x on."""
 
         def system(x: Tensor) -> Tensor:
-            return self.normal(x) + _times(x, shift)
+            return self.operator.normal(x) + _times(x, shift)
 
         def precondition(residual: Tensor) -> Tensor:
             return _divided(residual, self.gain + shift)

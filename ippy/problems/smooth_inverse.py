@@ -35,7 +35,7 @@ class SmoothInverse:
 
     def __init__(self, operator: LinearOperator, shape: tuple[int, int], like: Tensor) -> None:
         self.operator = operator
-        gain = periodic_gain(self._normal, shape, like, margin=MARGIN)
+        gain = periodic_gain(operator.normal, shape, like, margin=MARGIN)
         self.gain = gain.clamp(min=0) + FLOOR * gain.max()
         self.roughness = laplacian(like.new_empty([side + 2 * MARGIN for side in shape]))
 
@@ -50,7 +50,7 @@ class SmoothInverse:
         """
 
         def system(x: Tensor) -> Tensor:
-            return self._normal(x) + weight * _roughness(x)
+            return self.operator.normal(x) + weight * _roughness(x)
 
         def precondition(residual: Tensor) -> Tensor:
             padded = F.pad(residual, (MARGIN,) * 4)
@@ -60,9 +60,6 @@ class SmoothInverse:
 
         options = {"tolerance": tolerance, "most": MOST_ITERATIONS}
         return conjugate_gradients(system, precondition, self.operator.T(y), x, **options)
-
-    def _normal(self, x: Tensor) -> Tensor:
-        return self.operator.T(self.operator(x))
 
 
 def _roughness(x: Tensor) -> Tensor:
