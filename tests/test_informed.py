@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ippy.data.phantoms import generate_slice
 from ippy.models.gated import GatedUNet
-from ippy.operators import Blurring, ParallelBeam
+from ippy.operators import Blurring, LinearOperator, ParallelBeam
 from ippy.problems import (
     INFORMED_CHANNELS,
     InformedProblem,
@@ -21,6 +21,7 @@ from ippy.problems import (
     RandomBlurs,
     RandomNoise,
     Tikhonov,
+    TotalVariation,
     motion_deblurring,
     smooth_inverse,
 )
@@ -33,6 +34,18 @@ from ippy.train.resume import probe
 
 CPU = torch.device("cpu")
 RAGGED = Blurring(kernel=[[0.0, 0.3, 0.0], [0.1, 0.2, 0.0], [0.0, 0.0, 0.4]])
+
+
+class DeadPixels(LinearOperator):
+    """A detector without some of its pixels, that in the middle among them."""
+
+    def _forward(self, x: Tensor) -> Tensor:
+        H, W = x.shape[-2:]
+        dead = torch.zeros(H, W, dtype=torch.bool)
+        dead[1::3, ::2] = dead[H // 2, W // 2] = True
+        return x.masked_fill(dead, 0)
+
+    _adjoint = _forward
 
 
 def images(*shape: int, seed: int = 0) -> Tensor:
@@ -68,11 +81,12 @@ def x() -> Tensor:
     return torch.from_numpy(generate_slice(7, "test", "G91", 3, 8)).float()[None, None] / 255
 
 
-def test_the_smooth_inverse_solves_its_equation_with_zeros_beyond_the_border() -> None:
+@pytest.mark.parametrize("operator", [RAGGED, DeadPixels()], ids=["ragged", "dead pixels"])
+def test_the_smooth_inverse_solves_its_equation_with_zeros_beyond_the_border(operator) -> None:
     (H, W), weight = (9, 12), 0.03
     y = images(2, 1, H, W).double()
-    found = SmoothInverse(RAGGED, (H, W), y)(y, weight, y, tolerance=1e-9)
-    K, D = matrix(RAGGED, H, W), differences(H, W)
+    found = SmoothInverse(operator, (H, W), y)(y, weight, y, tolerance=1e-9)
+    K, D = matrix(operator, H, W), differences(H, W)
     expected = np.linalg.solve(K.T @ K + weight * D.T @ D, K.T @ y.flatten(1).numpy().T)
     np.testing.assert_allclose(found.flatten(1).numpy().T, expected, atol=1e-7)
 
@@ -118,6 +132,14 @@ def test_a_network_is_shown_inverses_the_measurement_and_the_noise() -> None:
     roughness = [part.diff(dim=-1).square().mean() for part in shown[:, :2].split(1, dim=1)]
     assert roughness[0] > 1.05 * roughness[1]
     assert problem.start(y).equal(y) and not shown.requires_grad
+
+
+def test_what_a_dead_pixel_hides_is_filled_in() -> None:
+    x = torch.linspace(0, 1, 33)[:, None].expand(1, 1, 33, 33)
+    y = InverseProblem(DeadPixels(), 0.01).measure(x, seeded())
+    start = psnr(y, x)
+    assert psnr(InformedProblem(DeadPixels(), 0.01).network_input(y)[:, :1], x) > start + 10
+    assert psnr(TotalVariation(DeadPixels(), 1e-3)(y), x) > start + 10
 
 
 def test_other_operators_are_shown_too() -> None:

@@ -103,6 +103,9 @@ def periodic_gain(
 ) -> Tensor:
     """Return what the periodic operator does that answers a pixel in the middle as K.T K does.
 
+    Where that pixel is not measured, such as a dead one of a detector, it is the identity: its
+    users divide by it.
+
     Args:
         normal: K.T K.
         shape: Height and width of the images, (H, W).
@@ -115,7 +118,9 @@ def periodic_gain(
     middle = (shape[0] // 2, shape[1] // 2)
     pixel = like.new_zeros(1, 1, *shape)
     pixel[(..., *middle)] = 1
-    answer = F.pad(normal(pixel), (0, 2 * margin, 0, 2 * margin))
+    answer = normal(pixel)
+    answer = torch.where(answer.any(), answer, pixel)
+    answer = F.pad(answer, (0, 2 * margin, 0, 2 * margin))
     return torch.fft.rfft2(answer.roll((-middle[0], -middle[1]), dims=(-2, -1))).real
 
 
