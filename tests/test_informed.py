@@ -99,8 +99,8 @@ def test_few_steps_are_enough_for_it_on_an_image_that_does_not_end_in_black(monk
     blur = Blurring(kernel_type="motion", kernel_size=9, motion_angle=110)
     y = InverseProblem(blur, 0.01).measure(x, seeded())
     inverse, calls = SmoothInverse(blur, y.shape[-2:], y), []
-    normal = inverse._normal
-    inverse._normal = lambda image: calls.append(1) or normal(image)
+    normal = blur.normal
+    monkeypatch.setattr(blur, "normal", lambda image: calls.append(1) or normal(image))
     inverse(y, 8e-4, y, tolerance=1e-5)
     assert len(calls) <= 21  # with a preconditioner of the image's own size 27
 

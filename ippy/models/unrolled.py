@@ -17,8 +17,13 @@ from ippy.models.gated import GatedUNet
 from ippy.operators import LinearOperator
 
 
-def data_step(x: Tensor, y: Tensor, K: LinearOperator, tau: Tensor | float) -> Tensor:
-    """Take a step of gradient descent on ||K x - y||^2 / 2: images (B, 1, H, W) to the same."""
+def data_step(
+    x: Tensor,
+    y: Tensor,
+    K: LinearOperator,
+    tau: Tensor | float,
+) -> Tensor:
+    """Take a step of descent on ||K x - y||^2 / 2, (B, 1, H, W)."""
     return x - tau * K.T(K(x) - y)
 
 
@@ -58,13 +63,19 @@ class Unrolled(Model):
         count = 1 if shared else steps
         self.networks = nn.ModuleList(GatedUNet(in_ch + 1, 1, base_ch) for _ in range(count))
 
-    def forward(self, images: Tensor, y: Tensor, operator: LinearOperator) -> Tensor:
-        """Map images (B, in_ch, H, W) and their data (B, 1, ., .) to images (B, 1, H, W)."""
+    def forward(
+        self,
+        images: Tensor,
+        y: Tensor,
+        operator: LinearOperator,
+    ) -> Tensor:
+        """Map images (B, in_ch, H, W) and data (B, 1, ., .) to (B, 1, H, W)."""
         x, others = images[:, :1], images[:, 1:]
         for k, tau in enumerate(self.tau):
             closer = data_step(x, y, operator, tau)  # (B, 1, H, W)
             network = self.networks[k % len(self.networks)]
-            x = network(torch.cat([closer, closer - x, others], dim=1))  # (B, 1, H, W)
+            seen = torch.cat([closer, closer - x, others], dim=1)
+            x = network(seen)  # (B, 1, H, W)
         return x
 
     def check_input(self, images: Tensor, y: Tensor, operator: LinearOperator) -> None:
