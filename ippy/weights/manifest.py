@@ -165,17 +165,16 @@ def how_to_restore(path: Path) -> str:
                     "their manifest: `git checkout -- weights`), or train it with "
                     f"`python -m ippy train {path.stem}`."
                 )
-    task = _task_of(path)
-    if task is not None and path.stem in LABELS:
+    folder = _folder_of_the_course(path)
+    if folder in TASKS and folder != REFERENCE and path.stem in LABELS:
         return (
-            f"Train it with `python -m ippy train {path.stem} --task {task}`; if the course came "
-            f"with one, `git checkout -- weights/{task}` restores it."
+            f"Train it with `python -m ippy train {path.stem} --task {folder}`; if the course came "
+            f"with one, `git checkout -- weights/{folder}` restores it."
         )
-    study = _study_of(path)
-    if study is not None:
+    if folder is not None and (studies_dir() / f"{folder}.py").is_file():
         return (
-            f"Restore it with `git checkout -- weights/{study}`, or train it with "
-            f"`python -m ippy study {study}`, for hours."
+            f"Restore it with `git checkout -- weights/{folder}`, or train it with "
+            f"`python -m ippy study {folder}`, for hours."
         )
     if path.name == MANIFEST:
         return "Delete it, or keep checkpoints in a folder of their own: they load without it."
@@ -190,24 +189,10 @@ def how_to_restore(path: Path) -> str:
     )
 
 
-def _task_of(path: Path) -> str | None:
-    """Return the task, other than the reference, in whose folder of the course a file is."""
-    task = path.parent.name
-    if task == REFERENCE or task not in TASKS:
-        return None
-    return task if _is_in_a_folder_of_the_course(path) else None
-
-
-def _study_of(path: Path) -> str | None:
-    """Return the study in whose folder of the course a file is."""
-    study = path.parent.name
-    if not (studies_dir() / f"{study}.py").is_file():
-        return None
-    return study if _is_in_a_folder_of_the_course(path) else None
-
-
-def _is_in_a_folder_of_the_course(path: Path) -> bool:
-    return path.parent.parent.resolve() == weights_dir().resolve()
+def _folder_of_the_course(path: Path) -> str | None:
+    """Return the name of the folder in the course's ``weights/`` that a file is in."""
+    folder = path.parent
+    return folder.name if folder.parent.resolve() == weights_dir().resolve() else None
 
 
 def _is_entry(entry: object) -> bool:
