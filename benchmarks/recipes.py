@@ -5,28 +5,25 @@ The rest of the file is written by hand.
 
 from __future__ import annotations
 
-import re
-import sys
 from pathlib import Path
 
-from ippy.base.files import write_atomically
 from ippy.studies import load, summarise
+from ippy.tools.made_parts import remade, rewrite
 
 PAGE = Path(__file__).resolve().parent / "RECIPES.md"
-PART = re.compile(r"<!-- study (?P<name>\w+): .*?-->\n.*?<!-- end -->", re.DOTALL)
-MADE = "<!-- study {name}: python benchmarks/recipes.py writes this -->\n\n{text}\n\n<!-- end -->"
 FORMATS = {"seeds": "{:d}", "SSIM": "{:.4f}", "core-seconds": "{:,.0f}"}  # the others are decibels
 
 
 def page() -> str:
     """Return the text of RECIPES.md with its tables made again."""
+    return remade(PAGE, part)
 
-    def part(found: re.Match[str]) -> str:
-        name = found["name"]
-        text = f"*{load(name).question}* {load(name).fixed}\n\n{table(name)}"
-        return MADE.format(name=name, text=text)
 
-    return PART.sub(part, PAGE.read_text(encoding="utf-8"))
+def part(title: str) -> str:
+    """Return what a part with a title like ``study losses`` says."""
+    name = title.removeprefix("study ")
+    study = load(name)
+    return f"*{study.question}* {study.fixed}\n\n{table(name)}"
 
 
 def table(name: str) -> str:
@@ -41,12 +38,5 @@ def table(name: str) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *rows])
 
 
-def main() -> None:
-    """Write the file, whole or not at all."""
-    text = page()
-    write_atomically(PAGE, lambda file: file.write(text.encode()))
-    sys.stdout.write(f"wrote {PAGE.name}\n")
-
-
 if __name__ == "__main__":
-    main()
+    rewrite(PAGE, page())

@@ -10,21 +10,18 @@ import ast
 import inspect
 import json
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
-from ippy.base.files import write_atomically
 from ippy.exercises import EXERCISES
 from ippy.exercises.core import Exercise
+from ippy.tools.made_parts import remade, rewrite
 
 BOOK = Path(__file__).resolve().parent
 PAGE = BOOK.parent / "INSTRUCTOR.md"
-PART = re.compile(r"<!-- (?P<name>[a-z_]+): .*?-->\n.*?<!-- end -->", re.DOTALL)
-MADE = "<!-- {name}: python book/instructor.py writes this -->\n\n{text}\n\n<!-- end -->"
 STUDY_TIME = re.compile(r"^\| \[?(?P<title>[^|\]]+)\]?(?:\((?P<chapter>\w+)\.ipynb\))?.*?"
                         r"\| (?P<time>\d+ min) \|", re.MULTILINE)  # fmt: skip
 
@@ -33,12 +30,10 @@ def page() -> str:
     """Return the text of INSTRUCTOR.md with its made parts made again."""
     questions = exercise_cells()
 
-    def part(found: re.Match[str]) -> str:
-        name = found["name"]
-        text = times(questions) if name == "times" else wrong_answers(name, questions)
-        return MADE.format(name=name, text=text)
+    def part(name: str) -> str:
+        return times(questions) if name == "times" else wrong_answers(name, questions)
 
-    return PART.sub(part, PAGE.read_text(encoding="utf-8"))
+    return remade(PAGE, part)
 
 
 def exercise_cells() -> dict[str, dict[str, str]]:
@@ -123,12 +118,5 @@ def _said(tree: ast.Module) -> Iterator[str]:
                 yield text
 
 
-def main() -> None:
-    """Write the file, whole or not at all."""
-    text = page()
-    write_atomically(PAGE, lambda file: file.write(text.encode()))
-    sys.stdout.write(f"wrote {PAGE.name}\n")
-
-
 if __name__ == "__main__":
-    main()
+    rewrite(PAGE, page())
