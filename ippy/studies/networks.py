@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ippy.base.paths import data_dir
@@ -60,6 +61,23 @@ def vit_then_gated(side: int) -> nn.Sequential:
     return nn.Sequential(vit(side), GatedUNet())
 
 
+class ViTBesideGated(nn.Module):
+    """A gated U-Net that gets the image of a ViT, and beside it the measurement itself.
+
+    Args:
+        side: Of the images, in pixels.
+    """
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.vit = vit(side)
+        self.gated = GatedUNet(in_ch=2)
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Map (B, 1, H, W) to (B, 1, H, W): the image of the ViT, corrected."""
+        return self.gated(torch.cat([self.vit(y), y], dim=1))
+
+
 NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "UNet": lambda side: SimpleUNet(),
     "deep UNet": lambda side: DeepUNet(),
@@ -67,6 +85,7 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "hybrid": lambda side: HybridUNet(),
     "hybrid as one": lambda side: HybridUNet(),  # without a part that learns alone
     "ViT + gated": vit_then_gated,
+    "ViT beside gated": ViTBesideGated,
     "ViT": vit,
 }
 """By name, what makes a network for images of so many pixels a side."""
@@ -74,10 +93,11 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
 ALONE: dict[str, Callable[[nn.Module], nn.Module]] = {
     "hybrid": WithoutSkips,
     "ViT + gated": itemgetter(0),
+    "ViT beside gated": attrgetter("vit"),
 }
 """The part of a network that learns alone at first, so that its attention has to learn."""
 
-MSE = ("ViT", "ViT + gated")  # what is a ViT at first
+MSE = ("ViT", "ViT + gated", "ViT beside gated")  # what is a ViT at first
 
 
 def whole_images(
