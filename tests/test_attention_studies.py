@@ -16,7 +16,7 @@ from ippy.data import MayoDataset
 from ippy.data.generation import SEED
 from ippy.data.phantoms import generate_slice
 from ippy.models import seeded
-from ippy.models.hybrid import WithoutSkips
+from ippy.models.hybrid import CoarseAttention, WithoutSkips
 from ippy.models.vit import ViTReconstructor
 from ippy.problems import ghost
 from ippy.studies import Clutter, Job, Phase, load, names, protocol, read, worker
@@ -239,6 +239,18 @@ def test_a_sample_of_slices_is_in_every_larger_one():
     assert samples[2].sha256 == slices.sha256
 
 
+class Const(nn.Module):
+    """Returns one image whatever it sees."""
+
+    def __init__(self, image: torch.Tensor) -> None:
+        super().__init__()
+        self.image = image
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        """Return it."""
+        return self.image
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_networks_are_drawn_from_their_seed_and_keep_the_size(network):
     first = seeded(partial(NETWORKS[network], 64), 3)
@@ -266,13 +278,35 @@ def test_whole_images_are_learnt_in_phases_where_attention_is_beside_convolution
     assert weights_digest(plain.model()) == weights_digest(seeded(partial(NETWORKS["ViT"], 64), 2))
     hybrid = whole_images("hybrid", (5, 7), ghost(8), side=64, seed=2)
     chain = whole_images("ViT + gated", (5, 7), ghost(8), side=64, seed=2)
-    for job, loss in ((hybrid, "l1"), (chain, "mse")):
+    pair = whole_images("ViT beside gated", (5, 7), ghost(8), side=64, seed=2)
+    for job, loss in ((hybrid, "l1"), (chain, "mse"), (pair, "mse")):
         (phase,) = job.phases
         assert (phase.recipe.steps, phase.recipe.loss, phase.recipe.crop) == (5, loss, None)
         assert (job.recipe.steps, job.recipe.loss, job.recipe.seed) == (7, "l1", 2)
     assert isinstance(hybrid.phases[0].part(hybrid.model()), WithoutSkips)
     model = chain.model()
     assert chain.phases[0].part(model) is model[0] and isinstance(model[0], ViTReconstructor)
+    model = pair.model()
+    assert pair.phases[0].part(model) is model.vit and isinstance(model.vit, ViTReconstructor)
+
+
+def test_the_pair_corrects_the_image_of_its_vit_and_sees_the_measurement_too():
+    pair, y = seeded(partial(NETWORKS["ViT beside gated"], 64), 0), torch.rand(2, 1, 64, 64)
+    image = pair.vit(y)
+    pair.vit = Const(image)
+    assert not pair(y).allclose(pair(y.flip(0)))
+    nn.init.zeros_(pair.gated.last.weight)
+    nn.init.zeros_(pair.gated.last.bias)
+    assert pair(y).equal(image)
+
+
+def test_attention_at_the_bottom_is_all_that_two_gated_networks_differ_in():
+    with_attention, plain = NETWORKS["gated with attention"](64), NETWORKS["GatedUNet"](64)
+    differing = dict(with_attention.named_children()).keys() ^ dict(plain.named_children()).keys()
+    assert not differing and isinstance(with_attention.bottleneck, CoarseAttention)
+    for name, part in plain.named_children():
+        same = repr(part) == repr(getattr(with_attention, name))
+        assert same == (name != "bottleneck")
 
 
 def test_the_psnr_of_each_test_slice_is_kept_for_pairs(tiny_course):

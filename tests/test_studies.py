@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -38,6 +39,7 @@ from ippy.studies.definition import digest, grid, row_key
 from ippy.studies.protocol import checksum
 from ippy.studies.record import append, merge_shards, read_rows, record_path, status
 from ippy.studies.worker import train_row
+from ippy.train import loop as training
 
 DEFINITION = '''"""A study for the tests."""
 
@@ -139,6 +141,25 @@ def test_a_study_runs_what_is_missing_and_its_record_is_a_tidy_table(
     assert engine.check("tiny") == "tiny, loss=mse,seed=0: the same weights, bit for bit"
     with pytest.raises(ValueError, match="weights differ on a CPU of the same kind"):
         engine.compare(l1, l1 | {"weights": "others"})
+
+
+def test_a_run_that_diverges_is_an_answer(tiny_course, here):
+    plain = training.Run.step
+
+    def step(run):
+        plain(run)
+        if run.recipe.loss == "mse" and run.done == 3:
+            run.losses[2] = torch.nan
+
+    here.setattr(training.Run, "step", step)
+    assert engine.run("tiny", progress=False) == []
+    table = read("tiny").set_index("loss")  # nothing is missing
+    assert table.diverged["mse"] == "the loss became nan at step 3 of 40"
+    assert pd.isna(table.diverged["l1"]) and table["test.psnr"].isna().tolist() == [True, False]
+    assert table.loc["mse", "gflop_step"] > 0 and table.loc["mse", "ran_on"].startswith("cpu")
+    counted = summarise("tiny")
+    assert counted.diverged.to_dict() == {"mse": 1, "l1": 0}
+    assert engine.check("tiny").startswith("tiny, loss=l1")
 
 
 def test_a_summary_takes_the_seeds_together(tiny_course, capsys):

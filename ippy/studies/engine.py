@@ -111,7 +111,12 @@ def check(name: str | None = None) -> str:
             the same kind with the same software, or by more than 0.1 dB elsewhere.
     """
     asked = names() if name is None else [name]
-    recorded = [(study, row) for study in asked for row in status(study, load(study))[0]]
+    recorded = [
+        (study, row)
+        for study in asked
+        for row in status(study, load(study))[0]
+        if "diverged" not in row
+    ]
     if not recorded:
         raise ValueError(f"no good row of {', '.join(asked)} is recorded; nothing to compare with")
     study, cheapest = min(recorded, key=lambda found: found[1]["cpu_seconds"])

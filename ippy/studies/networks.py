@@ -16,7 +16,7 @@ from ippy.base.paths import data_dir
 from ippy.data import MayoDataset
 from ippy.models import seeded
 from ippy.models.gated import GatedUNet
-from ippy.models.hybrid import HybridUNet, WithoutSkips
+from ippy.models.hybrid import CoarseAttention, HybridUNet, WithoutSkips
 from ippy.models.unet import ConvBlock, Down, SimpleUNet, Up
 from ippy.models.vit import ViTReconstructor
 from ippy.problems import InverseProblem
@@ -61,6 +61,13 @@ def vit_then_gated(side: int) -> nn.Sequential:
     return nn.Sequential(vit(side), GatedUNet())
 
 
+def gated_with_attention(side: int) -> GatedUNet:
+    """Return a gated U-Net with transformer blocks in place of its coarsest convolutions."""
+    network = GatedUNet()
+    network.bottleneck = CoarseAttention(96)
+    return network
+
+
 class ViTBesideGated(nn.Module):
     """A gated U-Net that gets the image of a ViT, and beside it the measurement itself.
 
@@ -84,6 +91,7 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "GatedUNet": lambda side: GatedUNet(),
     "hybrid": lambda side: HybridUNet(),
     "hybrid as one": lambda side: HybridUNet(),  # without a part that learns alone
+    "gated with attention": gated_with_attention,
     "ViT + gated": vit_then_gated,
     "ViT beside gated": ViTBesideGated,
     "ViT": vit,

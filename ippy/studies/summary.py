@@ -21,7 +21,8 @@ def summarise(name: str, *, complete: bool = True) -> pd.DataFrame:
     """Return the means over the seeds, a row for each setting of the other factors.
 
     The spread is the largest PSNR on the test slices minus the smallest, in dB, over the seeds of a
-    setting: a difference between settings that is no larger says nothing.
+    setting: a difference between settings that is no larger says nothing. Runs that diverged have
+    no scores; where there are any, a column counts them.
 
     Args:
         name: The study.
@@ -39,4 +40,6 @@ def summarise(name: str, *, complete: bool = True) -> pd.DataFrame:
     means.insert(0, "seeds", groups.size())
     score = groups["test.psnr"]
     means["spread (dB)"] = score.max() - score.min()
+    if "diverged" in table:
+        means["diverged"] = groups["diverged"].count()
     return means.round({column: DIGITS.get(column, 2) for column in means})

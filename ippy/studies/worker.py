@@ -27,7 +27,8 @@ from ippy.studies.definition import Job, digest, load, row_key
 from ippy.studies.evaluation import Evaluation, Images
 from ippy.studies.protocol import checksum, surroundings
 from ippy.studies.record import append
-from ippy.train import History, fit
+from ippy.train import Diverged, History, fit
+from ippy.train.distributed import accelerator, runs_on
 from ippy.train.recipe import settings
 from ippy.weights import load_checkpoint, read_manifest, save_checkpoint
 
@@ -37,7 +38,8 @@ SIDE = 256  # pixels: the size whose operations are counted
 def train_row(name: str, key: str, record: Path, *, real: Path | None = None) -> None:
     """Train one run of a study, or go on with it, score it, and enter its row in a record.
 
-    A run that only evaluates is scored alone.
+    A run that only evaluates is scored alone. One that diverges has no scores; its row says when it
+    did, for that is an answer too.
 
     Its weights go to ``runs/<name>/<digest>/`` beside the record, which git ignores: a run whose
     definition has changed begins anew.
@@ -65,26 +67,28 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
     mark = {"digest": digest(name, job, factors), "data": checksum(slices)}
     target = record.parent / "runs" / name / mark["digest"] / f"{key}.pth"
     model = job.model()
-    cost = {"parameters": sum(p.numel() for p in model.parameters())}
-    cost |= operations(model, job.problem)
+    made = {
+        "factors": factors,
+        "recipe": job.settings,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        **operations(model, job.problem),
+        "train_slices": len(slices),
+        **mark,
+        "ran_on": runs_on(accelerator()),
+        **surroundings(),
+    }
     begun, cpu = time.perf_counter(), time.process_time()
-    before = train_parts(model, job, slices, target, mark)
 
-    def enter(history: History) -> dict[str, Any]:
+    def times(seconds: float | None = None) -> dict[str, float]:
         sitting = max(time.perf_counter() - begun, 1e-9)
         busy = (time.process_time() - cpu) / sitting  # of this sitting, the last of the run
-        seconds = before + history.seconds
+        seconds = sitting if seconds is None else seconds
+        return {"seconds": round(seconds, 1), "cpu_seconds": round(seconds * busy, 1)}
+
+    def enter(history: History) -> dict[str, Any]:
         row = {
-            "factors": factors,
-            "digest": mark["digest"],
-            "recipe": job.settings,
-            **cost,
-            "train_slices": len(slices),
-            "data": mark["data"],
-            "seconds": round(seconds, 1),
-            "cpu_seconds": round(seconds * busy, 1),
-            "ran_on": history.device,
-            **surroundings(),
+            **made,
+            **times(before + history.seconds),
             "weights": weights_digest(model),
             "training_loss": history.loss[-1],
             **all_scores(model, job, real),
@@ -94,17 +98,21 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
             save_checkpoint(model, job.ship_to, record={"study": name} | row)
         return {}
 
-    fit(
-        model,
-        slices,
-        job.problem,
-        job.recipe,
-        loss=None if job.loss is None else job.loss(),
-        save_to=target,
-        resume=True,
-        record=enter,
-        progress=False,
-    )
+    try:
+        before = train_parts(model, job, slices, target, mark)
+        fit(
+            model,
+            slices,
+            job.problem,
+            job.recipe,
+            loss=None if job.loss is None else job.loss(),
+            save_to=target,
+            resume=True,
+            record=enter,
+            progress=False,
+        )
+    except Diverged as error:
+        append(record, made | times() | {"diverged": error.event})
 
 
 def train_parts(

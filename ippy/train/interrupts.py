@@ -1,4 +1,4 @@
-"""Ctrl-C at a moment of the program's choosing."""
+"""How a run can end before its last step: it is stopped, or it diverges."""
 
 from __future__ import annotations
 
@@ -20,6 +20,21 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, step: int, steps: int) -> None:
         super().__init__(f"stopped after step {step} of {steps}; resume=True goes on from there")
         self.step, self.steps = step, steps
+
+
+class Diverged(FloatingPointError):
+    """The loss or a weight of a run is no longer finite.
+
+    Attributes:
+        event: What became of it and when, such as ``"the loss became nan at step 3 of 60"``.
+    """
+
+    def __init__(self, event: str, advice: str) -> None:
+        super().__init__(event, advice)
+        self.event = event
+
+    def __str__(self) -> str:
+        return "".join(self.args)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ippy.train.distributed import agree_to_stop, on_main, shared
-from ippy.train.interrupts import Stopped, held_back
+from ippy.train.interrupts import Diverged, Stopped, held_back
 from ippy.train.resume import RunFile, RunState
 from ippy.train.run import History, TrainingRun
 from ippy.weights import save_checkpoint
@@ -66,7 +66,7 @@ class Supervisor:
         """Save the state once a minute, after the last step, and before the run is stopped.
 
         Raises:
-            FloatingPointError: The run has diverged.
+            Diverged: A loss or a weight is no longer finite.
             Stopped: Ctrl-C or SIGTERM was heard.
             OSError: The state can't be saved, such as on a full disk.
         """
@@ -125,13 +125,11 @@ class Supervisor:
             what = f"the loss became {losses[index].item()} at step {index + 1}"
             raise self._diverged(index, what)
 
-    def _diverged(self, index: int, what: str) -> FloatingPointError:
+    def _diverged(self, index: int, what: str) -> Diverged:
         recipe = self._run.recipe
         rate = recipe.lr * recipe.rate(index)
         kept = "nothing was saved" if self._file is None else self._file.last_good()
-        return shared(
-            FloatingPointError(
-                f"{what} of {recipe.steps}, where the learning rate was {rate:.2e}; {kept}. "
-                "Start again with a smaller rate."
-            )
+        advice = (
+            f", where the learning rate was {rate:.2e}; {kept}. Start again with a smaller rate."
         )
+        return shared(Diverged(f"{what} of {recipe.steps}", advice))
