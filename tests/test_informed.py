@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ippy.data.phantoms import generate_slice
 from ippy.models.gated import GatedUNet
-from ippy.operators import Blurring, LinearOperator, ParallelBeam
+from ippy.operators import Blurring, Each, LinearOperator, ParallelBeam
 from ippy.problems import (
     INFORMED_CHANNELS,
     InformedProblem,
@@ -323,3 +323,23 @@ def test_plug_and_play_stands_beside_the_classical_methods() -> None:
         PlugAndPlay(RAGGED, 0.02, lambda shown: shown)
     with pytest.raises(ValueError, match="steps is 0"):
         PlugAndPlay(RAGGED, 0.02, method.denoiser, steps=0)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        lambda K: Tikhonov(K, 1e-3),
+        lambda K: TotalVariation(K, 1e-3),
+        lambda K: PlugAndPlay(K, 0.02, nn.AvgPool3d((2, 1, 1)), steps=3),
+    ],
+    ids=["Tikhonov", "TotalVariation", "PlugAndPlay"],
+)
+def test_methods_take_a_batch_whose_images_have_an_operator_each(method) -> None:
+    streak = Blurring(kernel_type="motion", kernel_size=5, motion_angle=110)
+    unlike = [DeadPixels(), streak, RAGGED]
+    y = Each(unlike)(images(3, 1, 24, 20))
+    alone = zip(unlike, y.split(1), strict=True)
+    one_by_one = torch.cat([method(Each([K]))(image) for K, image in alone])
+    together, mixed = method(Each(unlike))(y), method(Each(unlike[::-1]))(y)
+    assert (together - one_by_one).norm() < 0.005 * one_by_one.norm()  # each stops near its limit
+    assert (mixed - one_by_one).norm() > 0.05 * one_by_one.norm()

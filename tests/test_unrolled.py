@@ -69,8 +69,13 @@ def test_each_image_of_a_batch_has_its_own_operator() -> None:
     assert Each([beam, beam])(images(2, 1, 8, 8)).shape == (2, 1, *beam.out_shape)
     with pytest.raises(ValueError, match=r"expected \(\.\.\., 8, 8\)"):
         Each([beam, beam])(images(2, 1, 9, 8))
-    with pytest.raises(ValueError, match="zip"):
-        Each([RAGGED, STREAK])(images(3, 1, 9, 11))
+    start = beam.direct(beam(images(1, 1, 8, 8)))
+    both = Each([beam, beam])
+    assert both.direct_name == "FBP"
+    assert both.direct(both(images(1, 1, 8, 8).expand(2, -1, -1, -1)))[1:].equal(start)
+    for use in (Each([RAGGED, STREAK]), Each([RAGGED, STREAK]).T, Each([RAGGED, STREAK]).direct):
+        with pytest.raises(ValueError, match="a batch of 3 meets 2 operators"):
+            use(images(3, 1, 9, 11))
 
 
 def test_the_interior_of_a_crop_is_that_of_the_whole() -> None:

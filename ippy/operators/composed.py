@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -22,15 +22,29 @@ class Each(LinearOperator):
     def __init__(self, operators: Sequence[LinearOperator]) -> None:
         self.operators = tuple(operators)
         self.in_shape, self.out_shape = operators[0].in_shape, operators[0].out_shape
-        self.dtypes = operators[0].dtypes
+        self.dtypes, self.direct_name = operators[0].dtypes, operators[0].direct_name
+
+    def direct(self, y: Tensor) -> Tensor:
+        """Return the image that each of the measurements (B, C, ., .) gives by its operator.
+
+        Raises:
+            ValueError: ``y`` is no measurement of these operators, or holds NaN or infinity.
+        """
+        return torch.cat([K.direct(image) for K, image in self._pairs(y)])
 
     def _forward(self, x: Tensor) -> Tensor:
-        pairs = zip(self.operators, x.split(1), strict=True)
-        return torch.cat([K._forward(image) for K, image in pairs])
+        return torch.cat([K._forward(image) for K, image in self._pairs(x)])
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        pairs = zip(self.operators, y.split(1), strict=True)
-        return torch.cat([K._adjoint(image) for K, image in pairs])
+        return torch.cat([K._adjoint(image) for K, image in self._pairs(y)])
+
+    def _pairs(self, images: Tensor) -> Iterator[tuple[LinearOperator, Tensor]]:
+        if len(images) != len(self.operators):
+            raise ValueError(
+                f"a batch of {len(images)} meets {len(self.operators)} operators; expected an "
+                "image for each"
+            )
+        return zip(self.operators, images.split(1), strict=True)
 
 
 class Interior(LinearOperator):

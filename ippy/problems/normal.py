@@ -76,7 +76,7 @@ class AnyOperator:
     def __init__(self, operator: LinearOperator, shape: tuple[int, int], like: Tensor) -> None:
         self.operator = operator
         gain = periodic_gain(operator.normal, shape, like)
-        self.gain = gain.clamp(min=FLOOR * gain.max().item())
+        self.gain = gain.maximum(FLOOR * gain.amax(dim=(1, 2, 3), keepdim=True))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return K x."""
@@ -109,17 +109,19 @@ def periodic_gain(
     Args:
         normal: K.T K.
         shape: Height and width of the images, (H, W).
-        like: Numbers of the type and on the device to compute with.
+        like: A batch, (B, ., ., .), of the type and on the device to compute with; K may be
+            another one for each image.
         margin: Pixels that are added on each side before images are continued periodically.
 
     Returns:
-        A factor for each coefficient of a real transform of the larger images.
+        A factor for each coefficient of a real transform of the larger images, (B, 1, H', W').
     """
     middle = (shape[0] // 2, shape[1] // 2)
-    pixel = like.new_zeros(1, 1, *shape)
+    pixel = like.new_zeros(len(like), 1, *shape)
     pixel[(..., *middle)] = 1
     answer = normal(pixel)
-    answer = torch.where(answer.any(), answer, pixel)
+    measured = answer.flatten(1).any(dim=1)[:, None, None, None]
+    answer = torch.where(measured, answer, pixel)
     answer = F.pad(answer, (0, 2 * margin, 0, 2 * margin))
     return torch.fft.rfft2(answer.roll((-middle[0], -middle[1]), dims=(-2, -1))).real
 

@@ -30,13 +30,13 @@ class SmoothInverse:
     Args:
         operator: K.
         shape: Height and width of the images.
-        like: Numbers of the type and on the device to compute with.
+        like: A batch, (B, ., ., .), of the type and on the device to compute with.
     """
 
     def __init__(self, operator: LinearOperator, shape: tuple[int, int], like: Tensor) -> None:
         self.operator = operator
         gain = periodic_gain(operator.normal, shape, like, margin=MARGIN)
-        self.gain = gain.clamp(min=0) + FLOOR * gain.max()
+        self.gain = gain.clamp(min=0) + FLOOR * gain.amax(dim=(1, 2, 3), keepdim=True)
         self.roughness = laplacian(like.new_empty([side + 2 * MARGIN for side in shape]))
 
     def __call__(self, y: Tensor, weight: float, x: Tensor, *, tolerance: float) -> Tensor:
