@@ -26,6 +26,7 @@ CHAPTERS = [
     "image_quality_metrics",
     "model_comparison",
     "loss_design",
+    "attention",
     "operator",
 ]
 RAW_TEX = r"\\(?:frac|sum|hat|mathrm|lVert|operatorname|begin|\(|\[)|\$[^$\n]+\$"
