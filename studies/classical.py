@@ -2,15 +2,8 @@
 
 from functools import partial
 
-from torch import Tensor, nn
-
-from ippy.problems import (
-    InverseProblem,
-    Tikhonov,
-    TotalVariation,
-    sparse_view_ct,
-    undersampled_fourier,
-)
+from ippy.problems import Tikhonov, TotalVariation, sparse_view_ct, undersampled_fourier
+from ippy.quality.evaluation import Start
 from ippy.studies import Evaluation, Study, grid
 
 TASKS = {
@@ -19,21 +12,6 @@ TASKS = {
     "120 views": partial(sparse_view_ct, views=120),
     "fourier": undersampled_fourier,
 }
-
-
-class Start(nn.Module):
-    """The image that networks get: the filtered back-projection, or the zero-filled image."""
-
-    knows_operator = True
-
-    def __init__(self, problem: InverseProblem) -> None:
-        super().__init__()
-        self.problem = problem
-
-    def forward(self, y: Tensor) -> Tensor:
-        """Map measurements (B, 1, ., .) to images (B, 1, H, W)."""
-        return self.problem.start(y)
-
 
 METHODS = {
     "start": Start,

@@ -100,7 +100,7 @@ def evaluate(
     numbers = _numbers(images, first)
     device = usable(device) if device is not None else get_device()
 
-    restorers = {start: _Start(problem), **models}
+    restorers = {start: Start(problem), **models}
     rows = {name: [] for name in restorers}
     with ExitStack() as stack:
         stack.enter_context(torch.autocast(device.type, enabled=False))
@@ -139,8 +139,12 @@ def data_residual(x_hat: Tensor, y: Tensor, operator: LinearOperator) -> Tensor:
     return misfit / y.flatten(1).norm(dim=1)
 
 
-class _Start(nn.Module):
-    """The image that measurements give without further knowledge, as a method beside others."""
+class Start(nn.Module):
+    """The image that measurements give without further knowledge, as a method beside others.
+
+    Args:
+        problem: What the measurements, (B, 1, ., .), are of; its images are (B, 1, H, W).
+    """
 
     knows_operator = True
 
@@ -149,6 +153,7 @@ class _Start(nn.Module):
         self.problem = problem
 
     def forward(self, y: Tensor) -> Tensor:
+        """Map measurements to images."""
         return self.problem.start(y)
 
 
