@@ -101,12 +101,17 @@ class TransformerEncoderBlock(Model):
 
         Without gradients, ``nn.MultiheadAttention`` stores all N x N weights.
         """
-        (B, N, d), heads, attn = h.shape, self.attn.num_heads, self.attn
-        W, b = attn.in_proj_weight, attn.in_proj_bias
-        qkv = F.linear(h, W, b).view(B, N, 3, heads, d // heads)
-        out = attend(*qkv.permute(2, 0, 3, 1, 4))  # (B, heads, N, d_k)
-        joined = out.transpose(1, 2).reshape(B, N, d)  # (B, N, d)
-        return attn.out_proj(joined)
+        return self.join(attend(*self.queries_keys_values(h)))
+
+    def queries_keys_values(self, h: Tensor) -> Tensor:
+        """Map (B, N, d) to Q, K and V, (3, B, heads, N, d_k)."""
+        (B, N, d), heads = h.shape, self.attn.num_heads
+        qkv = F.linear(h, self.attn.in_proj_weight, self.attn.in_proj_bias)
+        return qkv.view(B, N, 3, heads, d // heads).permute(2, 0, 3, 1, 4)
+
+    def join(self, heads: Tensor) -> Tensor:
+        """Map what the heads give, (B, heads, N, d_k), to tokens (B, N, d)."""
+        return self.attn.out_proj(heads.transpose(1, 2).flatten(2))  # (B, N, d)
 
     @staticmethod
     def check_settings(*, embed_dim: int, num_heads: int, mlp_dim: int) -> None:

@@ -17,6 +17,7 @@ from ippy.data import MayoDataset
 from ippy.models import seeded
 from ippy.models.gated import GatedUNet
 from ippy.models.hybrid import CoarseAttention, HybridUNet, WithoutSkips
+from ippy.models.relative import RelativeViT
 from ippy.models.unet import ConvBlock, Down, SimpleUNet, Up
 from ippy.models.vit import ViTReconstructor
 from ippy.problems import InverseProblem
@@ -72,12 +73,12 @@ class ViTBesideGated(nn.Module):
     """A gated U-Net that gets the image of a ViT, and beside it the measurement itself.
 
     Args:
-        side: Of the images, in pixels.
+        vit: The ViT.
     """
 
-    def __init__(self, side: int) -> None:
+    def __init__(self, vit: nn.Module) -> None:
         super().__init__()
-        self.vit = vit(side)
+        self.vit = vit
         self.gated = GatedUNet(in_ch=2)
 
     def forward(self, y: Tensor) -> Tensor:
@@ -93,8 +94,11 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "hybrid as one": lambda side: HybridUNet(),  # without a part that learns alone
     "gated with attention": gated_with_attention,
     "ViT + gated": vit_then_gated,
-    "ViT beside gated": ViTBesideGated,
+    "ViT beside gated": lambda side: ViTBesideGated(vit(side)),
     "ViT": vit,
+    "relative ViT": RelativeViT,
+    "relative ViT beside gated": lambda side: ViTBesideGated(RelativeViT(side)),
+    "relative as one": lambda side: ViTBesideGated(RelativeViT(side)),  # nothing learns alone
 }
 """By name, what makes a network for images of so many pixels a side."""
 
@@ -102,6 +106,7 @@ ALONE: dict[str, Callable[[nn.Module], nn.Module]] = {
     "hybrid": WithoutSkips,
     "ViT + gated": itemgetter(0),
     "ViT beside gated": attrgetter("vit"),
+    "relative ViT beside gated": attrgetter("vit"),
 }
 """The part of a network that learns alone at first, so that its attention has to learn."""
 
