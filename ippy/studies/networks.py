@@ -110,7 +110,7 @@ ALONE: dict[str, Callable[[nn.Module], nn.Module]] = {
 }
 """The part of a network that learns alone at first, so that its attention has to learn."""
 
-MSE = ("ViT", "ViT + gated", "ViT beside gated")  # what is a ViT at first
+MSE = tuple(name for name in NETWORKS if "ViT" in name)  # what is a ViT at first
 
 
 def whole_images(
