@@ -17,6 +17,7 @@ from ippy.data.generation import SEED
 from ippy.data.phantoms import generate_slice
 from ippy.models import seeded
 from ippy.models.hybrid import CoarseAttention, WithoutSkips
+from ippy.models.relative import RelativeViT
 from ippy.models.vit import ViTReconstructor
 from ippy.problems import ghost
 from ippy.studies import Clutter, Job, Phase, load, names, protocol, read, worker
@@ -279,7 +280,8 @@ def test_whole_images_are_learnt_in_phases_where_attention_is_beside_convolution
     hybrid = whole_images("hybrid", (5, 7), ghost(8), side=64, seed=2)
     chain = whole_images("ViT + gated", (5, 7), ghost(8), side=64, seed=2)
     pair = whole_images("ViT beside gated", (5, 7), ghost(8), side=64, seed=2)
-    for job, loss in ((hybrid, "l1"), (chain, "mse"), (pair, "mse")):
+    told = whole_images("relative ViT beside gated", (5, 7), ghost(8), side=64, seed=2)
+    for job, loss in ((hybrid, "l1"), (chain, "mse"), (pair, "mse"), (told, "mse")):
         (phase,) = job.phases
         assert (phase.recipe.steps, phase.recipe.loss, phase.recipe.crop) == (5, loss, None)
         assert (job.recipe.steps, job.recipe.loss, job.recipe.seed) == (7, "l1", 2)
@@ -288,16 +290,8 @@ def test_whole_images_are_learnt_in_phases_where_attention_is_beside_convolution
     assert chain.phases[0].part(model) is model[0] and isinstance(model[0], ViTReconstructor)
     model = pair.model()
     assert pair.phases[0].part(model) is model.vit and isinstance(model.vit, ViTReconstructor)
-
-
-def test_the_pair_corrects_the_image_of_its_vit_and_sees_the_measurement_too():
-    pair, y = seeded(partial(NETWORKS["ViT beside gated"], 64), 0), torch.rand(2, 1, 64, 64)
-    image = pair.vit(y)
-    pair.vit = Const(image)
-    assert not pair(y).allclose(pair(y.flip(0)))
-    nn.init.zeros_(pair.gated.last.weight)
-    nn.init.zeros_(pair.gated.last.bias)
-    assert pair(y).equal(image)
+    model = told.model()
+    assert told.phases[0].part(model) is model.vit and isinstance(model.vit, RelativeViT)
 
 
 def test_attention_at_the_bottom_is_all_that_two_gated_networks_differ_in():

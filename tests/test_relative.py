@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ippy.models import seeded
+from ippy.models import build, seeded
 from ippy.models.relative import PACE, RelativeBlock, RelativeViT
 from ippy.models.vit import TransformerEncoderBlock
 from ippy.studies.sight import attention_by_offset
@@ -109,3 +109,20 @@ def test_settings_that_fit_nothing_are_refused(kwargs, message):
 def test_a_reach_is_a_count():
     with pytest.raises(ValueError, match=r"^reach is 0"):
         RelativeBlock(16, 4, 32, 0)
+
+
+def test_the_hybrid_corrects_the_image_of_its_vit_and_sees_its_input_too():
+    model, x = build("RelativeHybrid", seed=0).eval(), random(2, 1, 33, 40)
+    with torch.no_grad():
+        seen = torch.cat([model.vit(x), x], dim=1)
+        assert torch.equal(model(x), model.gated(seen))
+        model.gated.last.weight.zero_()
+        model.gated.last.bias.zero_()
+        assert torch.equal(model(x), model.vit(x))
+
+
+@pytest.mark.parametrize("size", [(32, 32), (47, 61), (256, 264)])
+def test_the_hybrid_takes_any_size(size):
+    model, x = build("RelativeHybrid", seed=0).eval(), random(1, 1, *size)
+    with torch.no_grad():
+        assert model(x).shape == x.shape

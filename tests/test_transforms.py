@@ -33,7 +33,7 @@ OPERATORS = {
     "ghost": Ghost(5),
 }
 OPERATORS |= {f"adjoint of {name}": K.T for name, K in OPERATORS.items()}
-MODELS = (*NAMES, "GatedUNet", "HybridUNet", "LossStudyCNN")
+MODELS = (*NAMES, "GatedUNet", "HybridUNet", "RelativeHybrid", "LossStudyCNN")
 every_operator = pytest.mark.parametrize("K", OPERATORS.values(), ids=OPERATORS)
 every_model = pytest.mark.parametrize("name", MODELS)
 everything = pytest.mark.parametrize("name", (*OPERATORS, *MODELS))

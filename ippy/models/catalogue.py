@@ -13,6 +13,7 @@ from ippy.base.checks import check_choice, check_integer
 from ippy.models.cnn import LossStudyCNN, ResCNN, SimpleCNN
 from ippy.models.gated import GatedUNet
 from ippy.models.hybrid import HybridUNet
+from ippy.models.relative import RelativeHybrid
 from ippy.models.unet import AttentionUNet, ResidualUNet, SimpleUNet, UNetPP
 from ippy.models.vit import ViTReconstructor
 
@@ -53,6 +54,7 @@ _SPECS = {
     **_COMPARED,
     "GatedUNet": ModelSpec("Gated UNet", GatedUNet, _GATED),
     "HybridUNet": ModelSpec("Hybrid UNet", HybridUNet, _GATED),
+    "RelativeHybrid": ModelSpec("Relative hybrid", RelativeHybrid, {"img_size": 256}),
     "LossStudyCNN": ModelSpec(
         "Loss study CNN", LossStudyCNN, {"in_ch": 1, "out_ch": 1, "n_filters": 16}
     ),
@@ -69,7 +71,7 @@ def spec(name: str) -> ModelSpec:
     """Return the label, the class and the arguments of a model.
 
     Args:
-        name: One of :data:`NAMES`, "GatedUNet", "HybridUNet" or "LossStudyCNN".
+        name: One of :data:`NAMES`, "GatedUNet", "HybridUNet", "RelativeHybrid" or "LossStudyCNN".
 
     Raises:
         ValueError: There is no model of that name.
@@ -82,7 +84,7 @@ def build(name: str, *, seed: int | None = None) -> nn.Module:
     """Build a model with fresh weights.
 
     Args:
-        name: One of :data:`NAMES`, "GatedUNet", "HybridUNet" or "LossStudyCNN".
+        name: One of :data:`NAMES`, "GatedUNet", "HybridUNet", "RelativeHybrid" or "LossStudyCNN".
         seed: Seed of the initial weights; PyTorch's global random state is left as it was. None
             draws them from that global state, as PyTorch does.
 

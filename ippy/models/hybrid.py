@@ -1,4 +1,4 @@
-"""A gated U-Net that can look anywhere: transformer blocks in place of its coarsest convolutions.
+"""Gated U-Nets that can look anywhere: with transformer blocks inside, or a ViT beside them.
 
 Convolutions restore what is near, and attention brings what is far. In the shape comments c is
 ``base_ch``.
@@ -104,3 +104,23 @@ class WithoutSkips(Model):
         """Map (B, C, H, W) to (B, C, H, W)."""
         h = self.bottleneck(self.down(pad_to_multiple(x, 8)))  # (B, 4c, H/8, W/8)
         return self.up(h)[..., : x.shape[2], : x.shape[3]]  # (B, C, H, W)
+
+
+class ViTBesideGated(Model):
+    """A gated U-Net that gets the image of a ViT, and beside it the ViT's input itself.
+
+    So the ViT may lose what is fine, and the gated U-Net need not see far. The study ``relative``
+    trains the ViT alone at first.
+
+    Args:
+        vit: Maps (B, 1, H, W) to (B, 1, H, W).
+    """
+
+    def __init__(self, vit: nn.Module) -> None:
+        super().__init__()
+        self.vit = vit
+        self.gated = GatedUNet(in_ch=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 1, H, W) to (B, 1, H, W): the image of the ViT, corrected."""
+        return self.gated(torch.cat([self.vit(x), x], dim=1))

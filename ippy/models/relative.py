@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ippy.base.checks import check_counts
 from ippy.models.base import Model, entry
+from ippy.models.hybrid import ViTBesideGated
 from ippy.models.patches import pad_to_multiple, unpatchify
 from ippy.models.vit import PatchEmbed, TransformerEncoderBlock
 
@@ -140,3 +141,17 @@ class RelativeViT(Model):
     def check_settings(**counts: int) -> None:
         """Check that all settings are counts; the blocks check their heads."""
         check_counts(**counts)
+
+
+class RelativeHybrid(ViTBesideGated):
+    """A gated U-Net that gets the image of a relative ViT beside its input: for far and near.
+
+    Args:
+        img_size: Nominal side of the images in pixels: offsets are told apart up to it.
+
+    Raises:
+        ValueError: ``img_size`` is out of range.
+    """
+
+    def __init__(self, img_size: int = 256) -> None:
+        super().__init__(RelativeViT(img_size))

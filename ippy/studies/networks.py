@@ -9,15 +9,14 @@ from itertools import pairwise
 from operator import attrgetter, itemgetter
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ippy.base.paths import data_dir
 from ippy.data import MayoDataset
 from ippy.models import seeded
 from ippy.models.gated import GatedUNet
-from ippy.models.hybrid import CoarseAttention, HybridUNet, WithoutSkips
-from ippy.models.relative import RelativeViT
+from ippy.models.hybrid import CoarseAttention, HybridUNet, ViTBesideGated, WithoutSkips
+from ippy.models.relative import RelativeHybrid, RelativeViT
 from ippy.models.unet import ConvBlock, Down, SimpleUNet, Up
 from ippy.models.vit import ViTReconstructor
 from ippy.problems import InverseProblem
@@ -69,23 +68,6 @@ def gated_with_attention(side: int) -> GatedUNet:
     return network
 
 
-class ViTBesideGated(nn.Module):
-    """A gated U-Net that gets the image of a ViT, and beside it the measurement itself.
-
-    Args:
-        vit: The ViT.
-    """
-
-    def __init__(self, vit: nn.Module) -> None:
-        super().__init__()
-        self.vit = vit
-        self.gated = GatedUNet(in_ch=2)
-
-    def forward(self, y: Tensor) -> Tensor:
-        """Map (B, 1, H, W) to (B, 1, H, W): the image of the ViT, corrected."""
-        return self.gated(torch.cat([self.vit(y), y], dim=1))
-
-
 NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "UNet": lambda side: SimpleUNet(),
     "deep UNet": lambda side: DeepUNet(),
@@ -97,8 +79,8 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "ViT beside gated": lambda side: ViTBesideGated(vit(side)),
     "ViT": vit,
     "relative ViT": RelativeViT,
-    "relative ViT beside gated": lambda side: ViTBesideGated(RelativeViT(side)),
-    "relative as one": lambda side: ViTBesideGated(RelativeViT(side)),  # nothing learns alone
+    "relative ViT beside gated": RelativeHybrid,
+    "relative as one": RelativeHybrid,  # without a part that learns alone
 }
 """By name, what makes a network for images of so many pixels a side."""
 
