@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ippy.models import build, seeded
+from ippy.models import build, relative, seeded
 from ippy.models.relative import PACE, RelativeBlock, RelativeViT
 from ippy.models.vit import TransformerEncoderBlock
 from ippy.studies.sight import attention_by_offset
@@ -41,6 +41,8 @@ def test_the_bias_depends_on_the_offset_alone_and_far_is_as_far_as_the_reach(blo
                 for m in range(columns):
                     down, right = max(-2, min(2, j - i)), m - k
                     assert torch.equal(bias[:, i, k, j, m], table[:, 2 + down, 2 + right])
+    of_two_rows = block.bias((rows, columns), slice(1, 3)).view(4, 2, columns, rows, columns)
+    assert torch.equal(of_two_rows, bias[:, 1:3])
 
 
 def test_weights_are_a_softmax_with_the_bias(block):
@@ -50,6 +52,21 @@ def test_weights_are_a_softmax_with_the_bias(block):
     torch.testing.assert_close(block.attention_weights(x, grid), weights)
     h = x + block.join(weights @ v)
     torch.testing.assert_close(block(x, grid), h + block.mlp(block.norm2(h)))
+
+
+def test_many_weights_are_made_for_a_few_rows_at_a_time(block, monkeypatch):
+    x, grid, asked = random(2, 15, 16), (5, 3), []
+    whole = block(x, grid)
+    bias = block.bias(grid)
+
+    def of_rows(grid, rows):
+        asked.append(rows)
+        return bias.unflatten(1, grid)[:, rows].flatten(1, 2)
+
+    monkeypatch.setattr(block, "bias", of_rows)
+    monkeypatch.setattr(relative, "LARGEST", 2 * 4 * 15 * 3 * 2)  # of two rows of each image
+    torch.testing.assert_close(block(x, grid), whole)
+    assert asked == [slice(0, 2), slice(2, 4), slice(4, 6)]
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 40), (47, 61), (72, 24)])

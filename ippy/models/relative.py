@@ -20,13 +20,15 @@ from ippy.models.vit import PatchEmbed, TransformerEncoderBlock
 
 PACE = 16  # of the bias: AdamW moves it by 0.0005 a step, and a softmax wants differences of 5
 
+LARGEST = 2**26  # attention weights in memory at a time, where no gradient is asked for
+
 
 class RelativeBlock(TransformerEncoderBlock):
     """A transformer block whose heads learn, for each offset, how much a token there counts.
 
     Its attention is softmax(Q K^T / sqrt(d_k) + b) V, where b_ij depends on nothing but how many
     rows and columns lie from token i to token j. So what one token learns of an offset holds for
-    all of them. All N x N weights are in memory.
+    all of them.
 
     Args:
         embed_dim: d, the length of a token.
@@ -49,35 +51,46 @@ class RelativeBlock(TransformerEncoderBlock):
         return x + self.mlp(self.norm2(x))  # (B, N, d)
 
     def attention(self, h: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
-        """Map (B, N, d) to (B, N, d): the weights times the values, joined."""
+        """Map (B, N, d) to (B, N, d): the weights times the values, joined.
+
+        The weights of an image of many tokens are made for a few of its rows at a time.
+        """
         q, k, v = self.queries_keys_values(h)  # (B, heads, N, d_k)
-        return self.join(self._weights(q, k, grid) @ v)  # (B, N, d)
+        H_p, W_p = grid = grid or _square(h)
+        at_a_time = max(1, LARGEST // (W_p * k[..., 0].numel()))
+        by_rows = q.unflatten(2, grid)  # (B, heads, H_p, W_p, d_k)
+        parts = [
+            self._weights(by_rows[:, :, rows].flatten(2, 3), k, grid, rows) @ v
+            for rows in (slice(row, row + at_a_time) for row in range(0, H_p, at_a_time))
+        ]
+        return self.join(torch.cat(parts, dim=2))  # (B, N, d)
 
     @entry("check_input")
     def attention_weights(self, x: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
         """Map (B, N, d) to softmax(Q K^T / sqrt(d_k) + b), (B, heads, N, N)."""
         q, k, _ = self.queries_keys_values(self.norm1(x))
-        return self._weights(q, k, grid)
+        return self._weights(q, k, grid or _square(x))
 
-    def bias(self, grid: tuple[int, int]) -> Tensor:
-        """Return b for the tokens of a grid (H_p, W_p): (heads, N, N)."""
-        rows, columns = (self._offsets(side) for side in grid)
-        by_places = PACE * self.offsets[0][:, rows[:, None, :, None], columns[None, :, None, :]]
+    def bias(self, grid: tuple[int, int], rows: slice = slice(None)) -> Tensor:
+        """Return b for the tokens of a grid (H_p, W_p), or of its rows: (heads, N, N)."""
+        down, right = (self._offsets(side) for side in grid)
+        table = PACE * self.offsets[0]  # (heads, 2 reach + 1, 2 reach + 1)
+        by_places = table[:, down[rows, None, :, None], right[None, :, None, :]]
         return by_places.flatten(3, 4).flatten(1, 2)  # from (heads, H_p, W_p, H_p, W_p)
 
     def check_input(self, x: Tensor, grid: tuple[int, int] | None = None) -> None:
         """Check that ``x`` is tokens (B, N, d), and that they fill the grid."""
         super().check_input(x)
-        H_p, W_p = grid or (isqrt(x.shape[1]),) * 2
+        H_p, W_p = grid or _square(x)
         if H_p * W_p != x.shape[1]:
             given = "no grid is given; expected a square number" if grid is None else f"{grid=}"
             raise ValueError(f"x has {x.shape[1]} tokens, and {given}")
 
-    def _weights(self, q: Tensor, k: Tensor, grid: tuple[int, int] | None) -> Tensor:
-        if grid is None:
-            grid = (isqrt(q.shape[2]),) * 2
+    def _weights(
+        self, q: Tensor, k: Tensor, grid: tuple[int, int], rows: slice = slice(None)
+    ) -> Tensor:
         scores = q @ k.mT / q.shape[-1] ** 0.5  # (B, heads, N, N)
-        return torch.softmax(scores + self.bias(grid), dim=-1)
+        return torch.softmax(scores + self.bias(grid, rows), dim=-1)
 
     def _offsets(self, side: int) -> Tensor:
         """Return where in the table the offset from i to j stands, (side, side)."""
@@ -89,6 +102,12 @@ class RelativeBlock(TransformerEncoderBlock):
         """Check that all settings are counts, and heads of equal length."""
         check_counts(reach=reach)
         TransformerEncoderBlock.check_settings(**of_block)
+
+
+def _square(tokens: Tensor) -> tuple[int, int]:
+    """Return the grid of the tokens (B, N, d) of a square image."""
+    side = isqrt(tokens.shape[1])
+    return side, side
 
 
 class RelativeViT(Model):
