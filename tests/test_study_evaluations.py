@@ -189,6 +189,11 @@ def test_operations_are_those_of_what_a_network_is_given() -> None:
     assert two["gflop_forward"] == pytest.approx(2 * one["gflop_forward"], rel=0.01)
 
 
+def test_of_a_network_for_one_size_alone_no_operations_are_counted() -> None:
+    assert operations(torch.nn.Linear(256, 256), motion_deblurring())["gflop_forward"] > 0
+    assert operations(torch.nn.Linear(128, 128), motion_deblurring()) == {}
+
+
 def test_situations_are_what_they_are_called() -> None:
     reference = motion_deblurring()
     for name, situation in SITUATIONS.items():

@@ -189,14 +189,18 @@ def all_scores(model: nn.Module, job: Job, real: Path | None) -> dict[str, Any]:
 def operations(model: nn.Module, problem: InverseProblem) -> dict[str, float]:
     """Count the GFLOP of one slice, forward, and forward with backward.
 
-    It has 256x256 pixels, where the operator takes such.
+    It has 256x256 pixels, where the operator takes such. Of a network for images of another size
+    alone nothing is counted.
     """
     y = problem.measure(torch.rand(1, 1, *(problem.operator.in_shape or (SIDE, SIDE))))
     given = arguments(model, problem.network_input(y), y, problem.known_operator)
-    counted = {
-        "gflop_forward": round(gflop(model, *given), 3),
-        "gflop_step": round(gflop(model, *given, backward=True), 3),
-    }
+    try:
+        counted = {
+            "gflop_forward": round(gflop(model, *given), 3),
+            "gflop_step": round(gflop(model, *given, backward=True), 3),
+        }
+    except RuntimeError:  # of shapes; a network that fails on all images fails in training, too
+        return {}
     model.zero_grad()
     return counted
 
