@@ -117,8 +117,8 @@ STUDY = Study(
         seed=[0],
     )
     + grid(task=["ghost 64"], network=["small ViT with places"], loss=["mse"], seed=[0])
-    + grid(task=["ghost 64", "ghost 8"], network=[PAIR], loss=["l1"], seed=[0])
-    + grid(task=["ghost 64"], network=["relative as one"], loss=["mse", "l1"], seed=[0])
+    + grid(task=["ghost 64"], network=[PAIR], loss=["l1"], seed=[0])
+    + grid(task=["ghost 64"], network=["relative as one"], loss=["mse"], seed=[0])
     + grid(task=list(GLOBAL), network=[PAIR, "GatedUNet"], loss=["mse"], seed=[0])
     + grid(task=["ghost 64", "ghost 8", "ghost 32"], network=[PAIR], loss=["mse"], seed=[1]),
     job=job,
