@@ -116,7 +116,12 @@ STUDY = Study(
         loss=["mse"],
         seed=[0],
     )
-    + grid(task=["ghost 64"], network=["small ViT with places"], loss=["mse"], seed=[0])
+    + grid(
+        task=["ghost 64", "ghost 32", "ghost 8", "ghost 48"],
+        network=["small ViT with places"],
+        loss=["mse"],
+        seed=[0],
+    )
     + grid(task=["ghost 64"], network=[PAIR], loss=["l1"], seed=[0])
     + grid(task=["ghost 64"], network=["relative as one"], loss=["mse"], seed=[0])
     + grid(task=list(GLOBAL), network=[PAIR, "GatedUNet"], loss=["mse"], seed=[0])
