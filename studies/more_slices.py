@@ -28,7 +28,7 @@ STUDY = Study(
     fixed="A ghost half an image away, whole images of 128 pixels that fill the field of view, "
     "MSE.",
     rows=grid(network=NETWORKS, steps=[2000], slices=[16, 64, 250, 2000], seed=[0])
-    + grid(network=["relative ViT"], steps=[16000], slices=[250, 16000], seed=[0]),
+    + grid(network=["relative ViT"], steps=[16000], slices=[16000], seed=[0]),
     job=job,
     minutes=2,
 )
