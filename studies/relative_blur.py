@@ -8,6 +8,10 @@ from ippy.studies import Job, Phase, Study, grid
 from ippy.studies.networks import ALONE, NETWORKS
 from ippy.train import RECIPES
 
+CROP = (
+    128  # pixels; offsets that are no part of a crop are not told apart, for none would be learned
+)
+SIDES = {"ViT": 256}  # it has a position for each patch of a slice, and is told where a crop lies
 STEPS = {  # about 300 core-seconds each
     "GatedUNet": (1750,),
     "ViT": (2600,),
@@ -18,10 +22,10 @@ STEPS = {  # about 300 core-seconds each
 
 def job(network: str, seed: int) -> Job:
     """Train a network on crops of 128 pixels, one a step, and before it a part that has to."""
-    recipe = replace(RECIPES["UNet"], batch_size=1, loss="mse", seed=seed)
+    recipe = replace(RECIPES["UNet"], crop=CROP, batch_size=1, loss="mse", seed=seed)
     *before, whole = (replace(recipe, steps=count) for count in STEPS[network])
     return Job(
-        partial(seeded, partial(NETWORKS[network], 256), seed),
+        partial(seeded, partial(NETWORKS[network], SIDES.get(network, CROP)), seed),
         whole,
         phases=tuple(Phase(ALONE[network], part) for part in before),
     )
