@@ -8,9 +8,8 @@ from ippy.studies import Job, Phase, Study, grid
 from ippy.studies.networks import ALONE, NETWORKS
 from ippy.train import RECIPES
 
-CROP = (
-    128  # pixels; offsets that are no part of a crop are not told apart, for none would be learned
-)
+# Offsets that no crop has are not told apart: none of them would be learned.
+CROP = 128  # pixels
 SIDES = {"ViT": 256}  # it has a position for each patch of a slice, and is told where a crop lies
 STEPS = {  # about 300 core-seconds each
     "GatedUNet": (1750,),

@@ -113,10 +113,11 @@ def _square(tokens: Tensor) -> tuple[int, int]:
 class RelativeViT(Model):
     """Patches -> tokens -> blocks that know offsets -> pixels by one linear map, plus the input.
 
-    It has no positions of its own, so crops and images of any size are alike to it.
+    It has no positions, so it need not know where a crop lies.
 
     Args:
-        img_size: Nominal side of the images in pixels: offsets are told apart up to it.
+        img_size: Side in pixels of the images, or of the crops, that it is trained on. Offsets are
+            told apart up to it, for those beyond it would never be learned.
         patch_size: P, in pixels.
         in_ch: Channels of the input, and of the output.
         embed_dim: d, the length of a token.
@@ -166,7 +167,7 @@ class RelativeHybrid(ViTBesideGated):
     """A gated U-Net that gets the image of a relative ViT beside its input: for far and near.
 
     Args:
-        img_size: Nominal side of the images in pixels: offsets are told apart up to it.
+        img_size: Side in pixels of the images, or of the crops, that it is trained on.
 
     Raises:
         ValueError: ``img_size`` is out of range.
