@@ -11,7 +11,12 @@ from ippy.studies import load, summarise
 from ippy.tools.made_parts import remade, rewrite
 
 PAGE = Path(__file__).resolve().parent / "RECIPES.md"
-FORMATS = {"seeds": "{:d}", "SSIM": "{:.4f}", "core-seconds": "{:,.0f}"}  # the others are decibels
+FORMATS = {
+    "seeds": "{:d}",
+    "diverged": "{:.0f}",
+    "SSIM": "{:.4f}",
+    "core-seconds": "{:,.0f}",
+}  # the others are decibels
 
 
 def page() -> str:
