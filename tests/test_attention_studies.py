@@ -240,18 +240,6 @@ def test_a_sample_of_slices_is_in_every_larger_one():
     assert samples[2].sha256 == slices.sha256
 
 
-class Const(nn.Module):
-    """Returns one image whatever it sees."""
-
-    def __init__(self, image: torch.Tensor) -> None:
-        super().__init__()
-        self.image = image
-
-    def forward(self, y: torch.Tensor) -> torch.Tensor:
-        """Return it."""
-        return self.image
-
-
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_networks_are_drawn_from_their_seed_and_keep_the_size(network):
     first = seeded(partial(NETWORKS[network], 64), 3)
