@@ -20,12 +20,13 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return _Attention.apply(q, k, v)
 
 
-def _weights(q: Tensor, k: Tensor) -> Tensor:
-    return torch.softmax(q @ k.mT / q.shape[-1] ** 0.5, dim=-1)  # (B, heads, N, N)
+def weights(q: Tensor, k: Tensor, bias: Tensor | float = 0.0) -> Tensor:
+    """Return softmax(q k^T / sqrt(d_k) + bias), (B, heads, N, N), all of it in memory."""
+    return torch.softmax(q @ k.mT / q.shape[-1] ** 0.5 + bias, dim=-1)
 
 
 def _formula(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return _weights(q, k) @ v
+    return weights(q, k) @ v
 
 
 class _Attention(torch.autograd.Function):
@@ -49,10 +50,10 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: torch.autograd.function.FunctionCtx, dq: Tensor, dk: Tensor, dv: Tensor) -> Tensor:
         q, k, v = ctx.saved_tensors
-        weights = _weights(q, k)  # (B, heads, N, N)
+        A = weights(q, k)  # (B, heads, N, N)
         dscores = (dq @ k.mT + q @ dk.mT) / q.shape[-1] ** 0.5
-        dweights = weights * (dscores - (weights * dscores).sum(-1, keepdim=True))
-        return dweights @ v + weights @ dv
+        dA = A * (dscores - (A * dscores).sum(-1, keepdim=True))
+        return dA @ v + A @ dv
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Tensor) -> tuple[Tensor, int]:

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from ippy.base.checks import check_counts
+from ippy.models.attention import weights
 from ippy.models.base import Model, entry
 from ippy.models.hybrid import ViTBesideGated
 from ippy.models.patches import pad_to_multiple, unpatchify
 from ippy.models.vit import PatchEmbed, TransformerEncoderBlock
 
 PACE = 16  # of the bias: AdamW moves it by 0.0005 a step, and a softmax wants differences of 5
-
-LARGEST = 2**26  # attention weights in memory at a time, where no gradient is asked for
+LARGEST = 2**26  # attention weights made at a time; for a gradient all of them are kept
 
 
 class RelativeBlock(TransformerEncoderBlock):
@@ -60,7 +60,7 @@ class RelativeBlock(TransformerEncoderBlock):
         at_a_time = max(1, LARGEST // (W_p * k[..., 0].numel()))
         by_rows = q.unflatten(2, grid)  # (B, heads, H_p, W_p, d_k)
         parts = [
-            self._weights(by_rows[:, :, rows].flatten(2, 3), k, grid, rows) @ v
+            weights(by_rows[:, :, rows].flatten(2, 3), k, self.bias(grid, rows)) @ v
             for rows in (slice(row, row + at_a_time) for row in range(0, H_p, at_a_time))
         ]
         return self.join(torch.cat(parts, dim=2))  # (B, N, d)
@@ -69,7 +69,7 @@ class RelativeBlock(TransformerEncoderBlock):
     def attention_weights(self, x: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
         """Map (B, N, d) to softmax(Q K^T / sqrt(d_k) + b), (B, heads, N, N)."""
         q, k, _ = self.queries_keys_values(self.norm1(x))
-        return self._weights(q, k, grid or _square(x))
+        return weights(q, k, self.bias(grid or _square(x)))
 
     def bias(self, grid: tuple[int, int], rows: slice = slice(None)) -> Tensor:
         """Return b for the tokens of a grid (H_p, W_p), or of its rows: (heads, N, N)."""
@@ -85,12 +85,6 @@ class RelativeBlock(TransformerEncoderBlock):
         if H_p * W_p != x.shape[1]:
             given = "no grid is given; expected a square number" if grid is None else f"{grid=}"
             raise ValueError(f"x has {x.shape[1]} tokens, and {given}")
-
-    def _weights(
-        self, q: Tensor, k: Tensor, grid: tuple[int, int], rows: slice = slice(None)
-    ) -> Tensor:
-        scores = q @ k.mT / q.shape[-1] ** 0.5  # (B, heads, N, N)
-        return torch.softmax(scores + self.bias(grid, rows), dim=-1)
 
     def _offsets(self, side: int) -> Tensor:
         """Return where in the table the offset from i to j stands, (side, side)."""
