@@ -22,7 +22,7 @@ STUDY = Study(
     question="Does attention pay at the bottom of a U whose skips are open?",
     decides="Whether the chapter blames attention or the way in which the hybrid is woken.",
     fixed="As the studies sparse_view, with 60 views, and fourier.",
-    rows=grid(task=list(TASKS), seed=[0]),
+    rows=grid(task=list(TASKS), seed=[0, 1, 2]),
     job=job,
     minutes=5,
 )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ippy.models import build, relative, seeded
-from ippy.models.relative import PACE, RelativeBlock, RelativeViT
+from ippy.models.relative import PACE, RelativeBlock, RelativeHybrid, RelativeViT
 from ippy.models.vit import TransformerEncoderBlock
 from ippy.studies.sight import attention_by_offset
 
@@ -31,16 +31,17 @@ def test_without_a_bias_it_is_a_transformer_block(block):
     torch.testing.assert_close(block.attention_weights(x), plain.attention_weights(x))
 
 
-def test_the_bias_depends_on_the_offset_alone_and_far_is_as_far_as_the_reach(block):
-    rows, columns = 4, 3
+def test_the_bias_depends_on_the_offset_alone_and_rules_out_what_is_beyond_the_reach(block):
+    rows, columns, infinity = 4, 3, torch.full((4,), torch.inf)
     bias = block.bias((rows, columns)).view(4, rows, columns, rows, columns)
     table = PACE * block.offsets[0]
     for i in range(rows):
         for j in range(rows):
             for k in range(columns):
                 for m in range(columns):
-                    down, right = max(-2, min(2, j - i)), m - k
-                    assert torch.equal(bias[:, i, k, j, m], table[:, 2 + down, 2 + right])
+                    down, right = j - i, m - k
+                    there = table[:, 2 + down, 2 + right] if abs(down) <= 2 else -infinity
+                    assert torch.equal(bias[:, i, k, j, m], there)
     of_two_rows = block.bias((rows, columns), slice(1, 3)).view(4, 2, columns, rows, columns)
     assert torch.equal(of_two_rows, bias[:, 1:3])
 
@@ -92,6 +93,22 @@ def test_what_it_looks_at_is_seen_and_is_what_the_result_depends_on():
     assert by_token.argmax() == 1 * 8 + 4
 
 
+def test_no_token_looks_beyond_its_reach_however_large_the_image(block):
+    grid, x = (3, 7), random(1, 21, 16)
+    changed = x.clone()
+    changed[0, [6, 13, 20], :8] += 1  # the last column
+    before, after = (block(tokens, grid).view(3, 7, 16) for tokens in (x, changed))
+    assert torch.equal(before[:, :4], after[:, :4])  # three columns from it, and more
+    assert not torch.isclose(before[:, 4:], after[:, 4:]).all(dim=-1).any()
+
+
+def test_the_reach_of_a_vit_is_its_window_or_the_image_that_it_is_trained_on():
+    assert [block.reach for block in RelativeViT(128).encoder] == [15, 15]
+    assert [block.reach for block in RelativeViT(128, reach=7).encoder] == [7, 7]
+    assert RelativeViT(8).encoder[0].reach == 1
+    assert RelativeHybrid(128, reach=7).vit.encoder[0].reach == 7
+
+
 def test_the_offsets_learn(block):
     block(random(1, 9, 16)).square().sum().backward()
     assert (block.offsets.grad.abs() > 0).all()
@@ -116,6 +133,7 @@ def test_tokens_that_fill_no_grid_are_refused(block, shape, grid, message):
         ({"embed_dim": 18}, "^embed_dim 18 is not a multiple of num_heads 4"),
         ({"depth": 0}, "^depth is 0"),
         ({"img_size": 0}, "^img_size is 0"),
+        ({"reach": 0}, "^reach is 0"),
     ],
 )
 def test_settings_that_fit_nothing_are_refused(kwargs, message):

@@ -11,6 +11,7 @@ from math import isqrt
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ippy.base.checks import check_counts
 from ippy.models.attention import weights
@@ -34,7 +35,8 @@ class RelativeBlock(TransformerEncoderBlock):
         embed_dim: d, the length of a token.
         num_heads: Heads, each with queries, keys and values of d / num_heads numbers.
         mlp_dim: Width of the MLP's hidden layer.
-        reach: Tokens up to which offsets are told apart; what lies farther counts as that far.
+        reach: Rows and columns of tokens that a token looks, each way. What lies farther has no
+            weight, so the attention of an image of any size is that of a window.
 
     Raises:
         ValueError: ``embed_dim`` is not a multiple of ``num_heads``, or a number is out of range.
@@ -72,9 +74,12 @@ class RelativeBlock(TransformerEncoderBlock):
         return weights(q, k, self.bias(grid or _square(x)))
 
     def bias(self, grid: tuple[int, int], rows: slice = slice(None)) -> Tensor:
-        """Return b for the tokens of a grid (H_p, W_p), or of its rows: (heads, N, N)."""
+        """Return b for the tokens of a grid (H_p, W_p), or of its rows: (heads, N, N).
+
+        Beyond the reach it is minus infinity.
+        """
         down, right = (self._offsets(side) for side in grid)
-        table = PACE * self.offsets[0]  # (heads, 2 reach + 1, 2 reach + 1)
+        table = F.pad(PACE * self.offsets[0], (1, 1, 1, 1), value=-torch.inf)  # with what is beyond
         by_places = table[:, down[rows, None, :, None], right[None, :, None, :]]
         return by_places.flatten(3, 4).flatten(1, 2)  # from (heads, H_p, W_p, H_p, W_p)
 
@@ -89,7 +94,8 @@ class RelativeBlock(TransformerEncoderBlock):
     def _offsets(self, side: int) -> Tensor:
         """Return where in the table the offset from i to j stands, (side, side)."""
         place = torch.arange(side, device=self.offsets.device)
-        return (place - place[:, None]).clamp(-self.reach, self.reach) + self.reach
+        beyond = self.reach + 1
+        return (place - place[:, None]).clamp(-beyond, beyond) + beyond
 
     @staticmethod
     def check_settings(*, reach: int, **of_block: int) -> None:
@@ -110,14 +116,16 @@ class RelativeViT(Model):
     It has no positions, so it need not know where a crop lies.
 
     Args:
-        img_size: Side in pixels of the images, or of the crops, that it is trained on. Offsets are
-            told apart up to it, for those beyond it would never be learned.
+        img_size: Side in pixels of the images, or of the crops, that it is trained on. No offset
+            beyond it is ever learned, so no token looks farther, in larger images either.
         patch_size: P, in pixels.
         in_ch: Channels of the input, and of the output.
         embed_dim: d, the length of a token.
         depth: Number of blocks.
         num_heads: Attention heads of each block.
         mlp_dim: Width of the MLP's hidden layer in each block.
+        reach: Rows and columns of tokens that a token looks, each way; if None, as many as there
+            are in ``img_size``.
 
     Raises:
         ValueError: ``embed_dim`` is not a multiple of ``num_heads``, or a number is out of range.
@@ -132,9 +140,10 @@ class RelativeViT(Model):
         depth: int = 2,
         num_heads: int = 4,
         mlp_dim: int = 256,
+        reach: int | None = None,
     ) -> None:
         super().__init__()
-        reach = max(1, img_size // patch_size - 1)
+        reach = reach or max(1, img_size // patch_size - 1)
         self.patch_embed = PatchEmbed(in_ch, embed_dim, patch_size)
         self.encoder = nn.ModuleList(
             RelativeBlock(embed_dim, num_heads, mlp_dim, reach) for _ in range(depth)
@@ -152,9 +161,9 @@ class RelativeViT(Model):
         return x + unpatchify(patches, P, grid)[..., :H, :W]  # (B, C, H, W)
 
     @staticmethod
-    def check_settings(**counts: int) -> None:
+    def check_settings(*, reach: int | None, **counts: int) -> None:
         """Check that all settings are counts; the blocks check their heads."""
-        check_counts(**counts)
+        check_counts(**counts, **({} if reach is None else {"reach": reach}))
 
 
 class RelativeHybrid(ViTBesideGated):
@@ -162,10 +171,12 @@ class RelativeHybrid(ViTBesideGated):
 
     Args:
         img_size: Side in pixels of the images, or of the crops, that it is trained on.
+        reach: Rows and columns of tokens that a token looks, each way; if None, as many as there
+            are in ``img_size``.
 
     Raises:
-        ValueError: ``img_size`` is out of range.
+        ValueError: ``img_size`` or ``reach`` is out of range.
     """
 
-    def __init__(self, img_size: int = 256) -> None:
-        super().__init__(RelativeViT(img_size))
+    def __init__(self, img_size: int = 256, reach: int | None = None) -> None:
+        super().__init__(RelativeViT(img_size, reach=reach))

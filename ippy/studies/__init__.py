@@ -7,7 +7,7 @@ as a tidy table to whoever quotes them.
 
 from ippy.studies.definition import Job, Phase, Study, grid, load, names
 from ippy.studies.evaluation import Evaluation, data_scores
-from ippy.studies.protocol import Clutter, Generated
+from ippy.studies.protocol import Clutter, Drawn, Generated
 from ippy.studies.record import read
 from ippy.studies.situations import MISTAKES, SITUATIONS, Situation
 from ippy.studies.summary import summarise
@@ -16,6 +16,7 @@ __all__ = [
     "MISTAKES",
     "SITUATIONS",
     "Clutter",
+    "Drawn",
     "Evaluation",
     "Generated",
     "Job",
