@@ -95,11 +95,11 @@ def test_a_run_may_be_stopped_again_and_its_seconds_add_up(tiny, whole, monkeypa
             with pytest.raises(Stopped):
                 tiny.train(target, resume=True)
     state = torch.load(run_path(target), weights_only=True)
-    state["state"]["seconds"] = 1000.0
+    state["state"] |= {"seconds": 1000.0, "cpu_seconds": 500.0}
     torch.save(state, run_path(target))
     model, history = tiny.train(target, resume=True)
     assert_same((model, history), whole)
-    assert 1000 < history.seconds < 2000
+    assert 1000 < history.seconds < 2000 and 500 < history.cpu_seconds < 1000
     assert history.images_per_second == pytest.approx(60 * 4 * 16 * 16 / (24 * 32) / 1000, rel=0.5)
 
 
@@ -272,6 +272,7 @@ def test_a_damaged_state_is_refused_and_nothing_in_it_runs(
         {"model": torch.zeros(3)},
         {"optimizers": [{}]},
         {"seconds": None},
+        {"cpu_seconds": -1.0},
         {"more": 0},
     ],
     ids=lambda change: next(iter(change)),

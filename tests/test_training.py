@@ -3,7 +3,9 @@
 import copy
 import dataclasses
 import json
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from ippy.models import NAMES, build
 from ippy.operators import Blurring
 from ippy.problems import InverseProblem
 from ippy.quality import psnr
-from ippy.train import RECIPES, Recipe, fit, pairs
+from ippy.train import RECIPES, Recipe, fit, pairs, run
 from ippy.train import loop as training
 from ippy.train.pairs import TrainingPairs, cut
 from ippy.train.recipe import with_defaults
@@ -84,6 +86,37 @@ def test_the_model_is_left_as_it_was_but_for_its_weights(problem):
     fit(model, Blobs(), problem, dataclasses.replace(SHORT, steps=2), device=CPU, progress=False)
     assert set(vars(model)) == attributes
     assert copy.deepcopy(model)(torch.rand(1, 1, 32, 32)).dtype == torch.float32
+
+
+def test_the_clock_counts_all_sittings_and_the_processor_and_can_stand_still(monkeypatch):
+    now = {"perf_counter": 50.0, "process_time": 7.0}
+    read = {name: lambda name=name: now[name] for name in now}
+    monkeypatch.setattr(run, "time", SimpleNamespace(**read))
+    clock = run.Clock(seconds=100.0, cpu_seconds=30.0)
+    now |= {"perf_counter": 60.0, "process_time": 9.0}
+    assert (clock.seconds, clock.cpu_seconds) == (110.0, 32.0)
+    with clock.stopped():
+        now |= {"perf_counter": 90.0, "process_time": 20.0}
+    assert (clock.seconds, clock.cpu_seconds) == (110.0, 32.0)
+
+
+def test_the_time_of_validations_is_not_counted(problem, monkeypatch):
+    late = [0.0]
+
+    def slow_psnr(x_hat, x):
+        late[0] += 100
+        return psnr(x_hat, x)
+
+    later = SimpleNamespace(
+        perf_counter=lambda: time.perf_counter() + late[0], process_time=time.process_time
+    )
+    monkeypatch.setattr(run, "time", later)
+    monkeypatch.setattr(training, "psnr", slow_psnr)
+    slices = Blobs().slices
+    history = fit(
+        build("ResCNN"), slices, problem, SHORT, validation=slices[:1], device=CPU, progress=False
+    )
+    assert late[0] == 600 and 0 < history.cpu_seconds and history.seconds < 100
 
 
 def test_the_progress_is_followed_on_slices_that_are_not_trained_on(problem):

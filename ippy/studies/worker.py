@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from ippy.studies.record import append
 from ippy.train import Diverged, History, fit
 from ippy.train.distributed import accelerator, runs_on
 from ippy.train.recipe import settings
+from ippy.train.run import Clock
 from ippy.weights import load_checkpoint, read_manifest, save_checkpoint
 
 SIDE = 256  # pixels: the size whose operations are counted
@@ -77,18 +77,15 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
         "ran_on": runs_on(accelerator()),
         **surroundings(),
     }
-    begun, cpu = time.perf_counter(), time.process_time()
+    clock = Clock()
 
-    def times(seconds: float | None = None) -> dict[str, float]:
-        sitting = max(time.perf_counter() - begun, 1e-9)
-        busy = (time.process_time() - cpu) / sitting  # of this sitting, the last of the run
-        seconds = sitting if seconds is None else seconds
-        return {"seconds": round(seconds, 1), "cpu_seconds": round(seconds * busy, 1)}
+    def times(seconds: float, cpu_seconds: float) -> dict[str, float]:
+        return {"seconds": round(seconds, 1), "cpu_seconds": round(cpu_seconds, 1)}
 
     def enter(history: History) -> dict[str, Any]:
         row = {
             **made,
-            **times(before + history.seconds),
+            **times(before[0] + history.seconds, before[1] + history.cpu_seconds),
             "weights": weights_digest(model),
             "training_loss": history.loss[-1],
             **all_scores(model, job, real),
@@ -112,12 +109,12 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
             progress=False,
         )
     except Diverged as error:
-        append(record, made | times() | {"diverged": error.event})
+        append(record, made | times(clock.seconds, clock.cpu_seconds) | {"diverged": error.event})
 
 
 def train_parts(
     model: nn.Module, job: Job, slices: Dataset[Tensor], target: Path, mark: dict[str, str]
-) -> float:
+) -> tuple[float, float]:
     """Train the parts of a model that learn before the whole; those that have are read.
 
     Args:
@@ -128,9 +125,9 @@ def train_parts(
         mark: What a part's checkpoint has to bear to be one of this run.
 
     Returns:
-        The seconds that it took, in all sittings.
+        The seconds that it took, in all sittings, by the clock and of the processor.
     """
-    seconds = 0.0
+    seconds = cpu_seconds = 0.0
     for number, phase in enumerate(job.phases, 1):
         path = target.with_name(f"{target.stem}.phase{number}.pth")
         part = phase.part(model)
@@ -140,6 +137,7 @@ def train_parts(
         if {name: entry.get(name) for name in made} == made:
             load_checkpoint(part, path)
             seconds += entry["history"]["seconds"]
+            cpu_seconds += entry["history"]["cpu_seconds"]
             continue
         history = fit(
             part,
@@ -153,7 +151,8 @@ def train_parts(
             progress=False,
         )
         seconds += history.seconds
-    return seconds
+        cpu_seconds += history.cpu_seconds
+    return seconds, cpu_seconds
 
 
 def all_scores(model: nn.Module, job: Job, real: Path | None) -> dict[str, Any]:

@@ -8,7 +8,6 @@ engine, which knows the device, the precision and other processes (:mod:`ippy.tr
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -31,7 +30,7 @@ from ippy.train.distributed import accelerator, own_share, runs_on, unshared
 from ippy.train.muon import make_optimizers
 from ippy.train.pairs import TrainingPairs
 from ippy.train.recipe import LOSSES, Recipe, settings
-from ippy.train.run import History
+from ippy.train.run import Clock, History
 from ippy.train.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -73,6 +72,7 @@ class Run:
         done: Number of steps taken, by this run and by the one that it goes on with.
         losses: The loss of each step, (steps,), on the device: reading it waits for the device.
         validations: Step, seconds and mean PSNR (dB) of each validation.
+        clock: Times the steps, without the validations.
         moving: Whether some weights have taken a step that others have not.
     """
 
@@ -112,12 +112,7 @@ class Run:
         self.done, self.losses = 0, torch.zeros(recipe.steps, device=device)
         self.validations: list[tuple[int, float, float]] = []
         self.moving = False
-        self.seconds_before, self.start = 0.0, time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        """Time spent on the steps so far."""
-        return self.seconds_before + time.perf_counter() - self.start
+        self.clock = Clock()
 
     @property
     def ends_block(self) -> bool:
@@ -149,23 +144,23 @@ class Run:
         due = self.done % (BLOCKS_PER_VALIDATION * self.steps_per_block) == 0
         if self.validation is None or not (due or self.done == self.recipe.steps):
             return
-        start, device, dtype = time.perf_counter(), self.engine.device, self.weights[0].dtype
+        device, dtype = self.engine.device, self.weights[0].dtype
         self.model.eval()
         scores = []
-        for x, images, y in zip(*(part.split(1) for part in self.validation), strict=True):
-            images, y = images.to(device, dtype), y.to(device, dtype)
-            given = arguments(self.model, images, y, self.problem.known_operator)
-            x_hat = self.model(*given).float().clamp(0, 1)
-            scores.append(psnr(x_hat, x.to(device)))
+        with self.clock.stopped():
+            for x, images, y in zip(*(part.split(1) for part in self.validation), strict=True):
+                images, y = images.to(device, dtype), y.to(device, dtype)
+                given = arguments(self.model, images, y, self.problem.known_operator)
+                x_hat = self.model(*given).float().clamp(0, 1)
+                scores.append(psnr(x_hat, x.to(device)))
         self.model.train()
-        self.start += time.perf_counter() - start  # the clock stood still
         mean = torch.cat(scores).mean().item()
-        self.validations.append((self.done, round(self.seconds, 1), round(mean, 3)))
+        self.validations.append((self.done, round(self.clock.seconds, 1), round(mean, 3)))
 
     def pace(self) -> str:
         """Return the loss of the last block and the speed, for the progress bar."""
         loss = self.losses[: self.done][-self.steps_per_block :].mean().item()
-        speed = self.done * self.images_per_step / self.seconds
+        speed = self.done * self.images_per_step / self.clock.seconds
         return f"loss {loss:.2e}, {speed:.1f} images/s"
 
     def history(self) -> History:
@@ -174,8 +169,9 @@ class Run:
         return History(
             step=[*range(every, steps, every), steps],
             loss=[block.mean().item() for block in self.losses.cpu().split(every)],
-            seconds=round(self.seconds, 1),
-            images_per_second=round(steps * self.images_per_step / self.seconds, 2),
+            seconds=round(self.clock.seconds, 1),
+            cpu_seconds=round(self.clock.cpu_seconds, 1),
+            images_per_second=round(steps * self.images_per_step / self.clock.seconds, 2),
             device=runs_on(self.engine),
             validation=list(self.validations),
         )

@@ -19,7 +19,7 @@ from ippy.base.files import remove_leftovers, write_atomically
 from ippy.base.paths import as_path
 from ippy.problems import InverseProblem
 from ippy.train.muon import Muon
-from ippy.train.run import TrainingRun
+from ippy.train.run import Clock, TrainingRun
 from ippy.weights import read_manifest
 from ippy.weights.checkpoint import unpack
 
@@ -95,7 +95,8 @@ class RunState:
 
     Attributes:
         step: Number of finished steps.
-        seconds: Time spent on them.
+        seconds: Wall-clock time spent on them.
+        cpu_seconds: Time of the processor spent on them.
         losses: The loss of each, (step,).
         validations: Step, seconds and PSNR (dB) of each validation.
         model: State dict of the model.
@@ -104,6 +105,7 @@ class RunState:
 
     step: int
     seconds: float
+    cpu_seconds: float
     losses: Tensor
     validations: list[tuple[int, float, float]]
     model: Mapping[str, Tensor]
@@ -114,7 +116,8 @@ class RunState:
         """Return what a run needs to go on from here."""
         return cls(
             step=run.done,
-            seconds=run.seconds,
+            seconds=run.clock.seconds,
+            cpu_seconds=run.clock.cpu_seconds,
             losses=run.losses[: run.done].clone(),
             validations=list(run.validations),
             model=run.model.state_dict(),
@@ -139,7 +142,7 @@ class RunState:
                 "file, and training starts from the beginning."
             ) from error
         run.losses[: self.step] = self.losses.to(run.losses.device)
-        run.done, run.seconds_before = self.step, self.seconds
+        run.done, run.clock = self.step, Clock(self.seconds, self.cpu_seconds)
         run.validations = list(self.validations)
 
     def is_finite(self) -> bool:
@@ -282,6 +285,7 @@ def _check_state(state: RunState, steps: int) -> None:
     """Raise an exception of any kind if the parts of a state don't agree."""
     check_integer("step", state.step, least=1, most=steps)
     check_number("seconds", state.seconds, least=0, most=float("inf"))
+    check_number("cpu_seconds", state.cpu_seconds, least=0, most=float("inf"))
     for step, seconds, score in state.validations:
         check_integer("step", step, least=1, most=state.step)
         check_number("seconds", seconds, least=0, most=state.seconds + 1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,6 +26,7 @@ class History:
         step: The last step of each block.
         loss: Mean training loss of each block.
         seconds: Wall-clock time of the loop, without the validations.
+        cpu_seconds: Time of the processor in it, the sum over its cores.
         images_per_second: Whole slices' worth of pixels that went through the model per second.
         device: What it ran on: processes where there were several, ``"cuda"``, ``"mps"``, or the
             CPU with its number of threads, and bf16 where that was used.
@@ -34,9 +37,43 @@ class History:
     step: list[int]
     loss: list[float]
     seconds: float
+    cpu_seconds: float
     images_per_second: float
     device: str
     validation: list[tuple[int, float, float]]
+
+
+class Clock:
+    """Times the steps of a run, in all its sittings.
+
+    Args:
+        seconds: Wall-clock time of the earlier sittings.
+        cpu_seconds: Time of the processor in them, the sum over its cores.
+    """
+
+    def __init__(self, seconds: float = 0.0, cpu_seconds: float = 0.0) -> None:
+        self._start = time.perf_counter() - seconds
+        self._cpu_start = time.process_time() - cpu_seconds
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time so far."""
+        return time.perf_counter() - self._start
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Time of the processor so far, the sum over its cores."""
+        return time.process_time() - self._cpu_start
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Let the clock stand still meanwhile."""
+        start, cpu_start = time.perf_counter(), time.process_time()
+        try:
+            yield
+        finally:
+            self._start += time.perf_counter() - start
+            self._cpu_start += time.process_time() - cpu_start
 
 
 class TrainingRun(Protocol):
@@ -50,7 +87,7 @@ class TrainingRun(Protocol):
         validations: Step, seconds and mean PSNR (dB) of each validation.
         done: Number of steps taken.
         moving: Whether some weights have taken a step that others have not.
-        seconds_before: Time spent on them by the run that this one goes on with.
+        clock: Times the steps, without the validations.
     """
 
     engine: Accelerator
@@ -64,11 +101,7 @@ class TrainingRun(Protocol):
     validations: list[tuple[int, float, float]]
     done: int
     moving: bool
-    seconds_before: float
-
-    @property
-    def seconds(self) -> float:
-        """Time spent on the steps so far."""
+    clock: Clock
 
     @property
     def ends_block(self) -> bool:
