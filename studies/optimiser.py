@@ -7,7 +7,7 @@ from ippy.models import build
 from ippy.studies import Job, Study, grid
 from ippy.train import RECIPES
 
-STEPS = {"ResCNN": 2500, "UNet": 1000, "ViT": 1000}
+STEPS = {"ResCNN": 2500, "UNet": 1000, "GatedUNet": 1000, "ViT": 1000}
 VECTORS = {"vector_lr": 0.2}  # AdamW's part of Muon's rate, where a way does not say otherwise
 WAYS = {
     "Muon, straight line": {},
