@@ -151,10 +151,11 @@ def conjugate_gradients(
     z = direction = precondition(residual)
     product = _dot(residual, z)
     for _ in range(most):
-        if (_dot(residual, residual) <= least).all():
+        running = _dot(residual, residual) > least  # an image that is done stays as it is
+        if not running.any():
             break
         image = system(direction)
-        step = product / _dot(direction, image).clamp(min=smallest)
+        step = running * product / _dot(direction, image).clamp(min=smallest)
         x, residual = x + step * direction, residual - step * image
         z = precondition(residual)
         before, product = product, _dot(residual, z)
