@@ -17,7 +17,7 @@ CROP = 128  # pixels
 WINDOW = 7  # tokens each way, of the 15 that a crop has: in the middle of one no window is cut
 MAKES = {
     "GatedUNet": NETWORKS["GatedUNet"],
-    "ViT": lambda side: NETWORKS["ViT"](256),  # with a position for each patch of a slice
+    "ViT": lambda side: NETWORKS["ViT"](256),  # it is told where in a slice a crop lies
     "relative ViT": RelativeViT,
     "relative ViT beside gated": RelativeHybrid,
 }
@@ -57,8 +57,9 @@ WITH = [(name, w) for name in ("relative ViT", "relative ViT beside gated") for 
 
 STUDY = Study(
     question="Does a ViT that is told how far apart its tokens lie restore the blur of this book?",
-    decides="How much of what a ViT lacks on the blur it lacks for want of a guide.",
-    fixed="Generated bodies, one 128-pixel crop a step, MSE, about 300 core-seconds a run.",
+    decides="How much of what a ViT lacks on the blur it lacks for want of offsets and a window.",
+    fixed="Generated bodies, one 128-pixel crop a step, MSE, about 300 core-seconds a run. All but"
+    " the ViT are scored on the middles of the test slices too.",
     rows=tuple({"network": name, "window": w, "seed": 0} for name, w in WITH + WITHOUT),
     job=job,
     minutes=5,

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ippy.data.phantoms import generate_slice
 from ippy.operators import Blurring
 from ippy.problems import Tikhonov, TotalVariation, motion_deblurring
-from ippy.problems.normal import AnyOperator, transfer
+from ippy.problems.normal import NormalEquations, transfer
 from ippy.quality import psnr
 
 from .callers import CALLERS_STATES, TRANSFORMS, unchanged, unchanged_world
@@ -142,13 +142,13 @@ def test_the_objective_is_the_one_that_is_written(y: Tensor) -> None:
 
 @pytest.mark.parametrize(("level", "most"), [(0.0, 5), (0.4, 80)])
 def test_a_flat_image_is_found_whole_up_to_its_border(level: float, most: int, monkeypatch) -> None:
-    counted, solve = [], AnyOperator.solve
+    counted, solve = [], NormalEquations.solve
 
     def counting(*args):
         counted.append(args)
         return solve(*args)
 
-    monkeypatch.setattr(AnyOperator, "solve", counting)
+    monkeypatch.setattr(NormalEquations, "solve", counting)
     flat = torch.full((1, 1, 40, 41), level)
     torch.testing.assert_close(TotalVariation(BLUR)(BLUR(flat)), flat, atol=1e-5, rtol=0)
     assert len(counted) <= most
@@ -165,12 +165,13 @@ def test_total_variation_takes_the_border_as_the_blur_has_it() -> None:
 def test_they_restore_and_the_edges_favour_total_variation(x: Tensor, y: Tensor) -> None:
     scores = [psnr(image.clamp(0, 1), x).item() for image in (y, Tikhonov(BLUR)(y))]
     scores.append(psnr(TotalVariation(BLUR)(y).clamp(0, 1), x).item())
-    assert scores[0] + 2 < scores[1] < scores[2] - 1
+    assert scores[0] + 2 < scores[1] < scores[2] - 4
 
 
 @pytest.mark.parametrize("method", [Tikhonov, TotalVariation])
 def test_a_batch_is_its_images_one_by_one(method: type, y: Tensor) -> None:
     batch = torch.cat([y[..., :64, 90:170], y[..., 60:124, 60:140]])
+    batch = torch.cat([batch, torch.zeros_like(batch[:1])])  # done at once
     one_by_one = torch.cat([method(BLUR)(image[None]) for image in batch])
     torch.testing.assert_close(method(BLUR)(batch), one_by_one, atol=1e-6, rtol=0)
 

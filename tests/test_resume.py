@@ -95,7 +95,7 @@ def test_a_run_may_be_stopped_again_and_its_seconds_add_up(tiny, whole, monkeypa
             with pytest.raises(Stopped):
                 tiny.train(target, resume=True)
     state = torch.load(run_path(target), weights_only=True)
-    state["state"] |= {"seconds": 1000.0, "cpu_seconds": 500.0}
+    state["state"] |= {"seconds": 1000.0, "cpu_seconds": 500.1}
     torch.save(state, run_path(target))
     model, history = tiny.train(target, resume=True)
     assert_same((model, history), whole)

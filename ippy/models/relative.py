@@ -1,7 +1,7 @@
 """Attention that knows how far apart its tokens lie: a learned number for each offset.
 
 The relative position bias is that of Liu et al., Swin Transformer, ICCV 2021; there it is for the
-tokens of a window, here for those of the whole image. Shapes are named as in
+tokens of fixed windows, here for a window around each token. Shapes are named as in
 :mod:`ippy.models.vit`.
 """
 
@@ -124,8 +124,8 @@ class RelativeViT(Model):
         depth: Number of blocks.
         num_heads: Attention heads of each block.
         mlp_dim: Width of the MLP's hidden layer in each block.
-        reach: Rows and columns of tokens that a token looks, each way; if None, as many as there
-            are in ``img_size``.
+        reach: Rows and columns of tokens that a token looks, each way; if None, as far as two
+            tokens of an image of ``img_size`` can lie apart.
 
     Raises:
         ValueError: ``embed_dim`` is not a multiple of ``num_heads``, or a number is out of range.
@@ -171,8 +171,8 @@ class RelativeHybrid(ViTBesideGated):
 
     Args:
         img_size: Side in pixels of the images, or of the crops, that it is trained on.
-        reach: Rows and columns of tokens that a token looks, each way; if None, as many as there
-            are in ``img_size``.
+        reach: Rows and columns of tokens that a token looks, each way; if None, as far as two
+            tokens of an image of ``img_size`` can lie apart.
 
     Raises:
         ValueError: ``img_size`` or ``reach`` is out of range.

@@ -1,9 +1,10 @@
 """Reconstruction without learning, to see what learning buys: Tikhonov and total variation.
 
-Both know the operator, and need no more of it than K and K.T. But Tikhonov's inverse of a blur
-continues the image periodically beyond its border, where a correlation is a product of Fourier
-coefficients: that is the formula of textbooks, and it pays for it near the border. They are
-modules, so that they can stand beside the networks in :func:`ippy.quality.evaluate`.
+Both know the operator, and need no more of it than K and K.T, with one exception. Tikhonov's
+inverse of a blur is the formula of textbooks: it takes the kernel and continues the image
+periodically, where a correlation is a product of Fourier coefficients. Near the border it is wrong,
+for the blur puts zeros beyond it. The methods are modules, so that they can stand beside the
+networks in :func:`ippy.quality.evaluate`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ippy.base.checks import LARGEST, check_counts, check_number, check_type
 from ippy.base.images import check_batch, check_match, check_tensor
 from ippy.operators import Blurring, FourierSampling, Ghost, LinearOperator, ParallelBeam
 from ippy.operators.linear import accumulator
-from ippy.problems.normal import AnyOperator, NormalEquations, PeriodicBlur, laplacian
+from ippy.problems.normal import NormalEquations, laplacian, periodic_solution
 
 # Of a few values, those with the highest mean PSNR over slices of the training set at 1 % noise, in
 # the settings of the course's tasks: for the blur one slice of each generated body, as the chapter
@@ -36,7 +37,7 @@ class Classical(nn.Module):
         operator: K.
         weight: Strength of the regularisation.
         kernel: That of a blur, else an empty tensor. It is a buffer, so that the method is moved
-            and converted as other modules are.
+            and converted as other modules are, and it sets the type of the numbers.
         knows_operator: Says to :func:`ippy.quality.evaluate` that the method takes measurements.
     """
 
@@ -58,7 +59,7 @@ class Classical(nn.Module):
 
     def _equations(self, y: Tensor) -> NormalEquations:
         """Return how to solve with K for images of the size that these measurements are of."""
-        return AnyOperator(self.operator, self.operator.in_shape or y.shape[-2:], like=y)
+        return NormalEquations(self.operator, self.operator.in_shape or y.shape[-2:], like=y)
 
     def _checked(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Check measurements; return them in a type to compute with, and an image to begin with."""
@@ -98,7 +99,9 @@ class Tikhonov(Classical):
         y, image = self._checked(y)
         exact = isinstance(self.operator, Blurring)
         with torch.set_grad_enabled(exact and torch.is_grad_enabled()):
-            K = PeriodicBlur(self.kernel, y.shape[-2:]) if exact else self._equations(y)
+            if exact:
+                return periodic_solution(self.kernel, y, self.weight)
+            K = self._equations(y)
             return K.solve(K.data(y), self.weight, 0.0, image)
 
 

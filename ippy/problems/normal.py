@@ -1,14 +1,13 @@
 """The systems (K.T K + S) x = b that the classical methods solve, S diagonal in Fourier's basis.
 
-A blur that is continued periodically is diagonal there too: one division. Any other operator needs
-iterations, and no more than K and K.T.
+A blur that is continued periodically is diagonal there too: one division. Any other operator, and
+a blur as it is, needs iterations, and no more than K and K.T.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -21,56 +20,17 @@ MOST_ITERATIONS = 100
 FLOOR = 1e-6  # least gain of the preconditioner, as a fraction of its largest
 
 
-class NormalEquations(Protocol):
-    """An operator K for images of one size (H, W), and how its systems are solved."""
+class NormalEquations:
+    """An operator K for images of one size, and its systems, by conjugate gradients.
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return K x of images (B, 1, H, W)."""
+    (Hestenes and Stiefel, 1952.) They are preconditioned by the periodic operator that answers a
+    bright pixel in the middle as K.T K does. Where K.T K is periodic itself, as that of a ghost or
+    of sampled frequencies, this is exact, and one iteration is enough.
 
-    def data(self, y: Tensor) -> Tensor:
-        """Return K.T y in the form in which ``solve`` takes it."""
-
-    def solve(self, data: Tensor, shift: Tensor | float, more: Tensor | float, x: Tensor) -> Tensor:
-        """Return the x that solves (K.T K + S) x = K.T y + more, (B, 1, H, W).
-
-        Args:
-            data: What ``data`` made of y.
-            shift: What S does to each coefficient of a real transform, (B, 1, H, W // 2 + 1) or a
-                number.
-            more: Images (B, 1, H, W), or 0.
-            x: A guess, where to begin.
-        """
-
-
-class PeriodicBlur:
-    """A correlation with a kernel, continued periodically: exact, by Fourier coefficients."""
-
-    def __init__(self, kernel: Tensor, shape: tuple[int, int]) -> None:
-        self.shape = shape
-        self.h = transfer(kernel, shape)[:, : shape[1] // 2 + 1]  # the others are conjugates
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return K x."""
-        return torch.fft.irfft2(self.h * torch.fft.rfft2(x), s=self.shape)
-
-    def data(self, y: Tensor) -> Tensor:
-        """Return the coefficients of K.T y, (B, 1, H, W // 2 + 1)."""
-        return self.h.conj() * torch.fft.rfft2(y)
-
-    def solve(self, data: Tensor, shift: Tensor | float, more: Tensor | float, x: Tensor) -> Tensor:
-        """Return the solution, which needs no guess."""
-        if isinstance(more, Tensor):
-            data = data + torch.fft.rfft2(more)
-        system = (self.h.abs().square() + shift).clamp(min=torch.finfo(x.dtype).tiny)
-        return torch.fft.irfft2(data / system, s=self.shape)
-
-
-class AnyOperator:
-    """Any operator, by conjugate gradients (Hestenes and Stiefel, 1952).
-
-    They are preconditioned by the periodic operator that answers a bright pixel in the middle as
-    K.T K does. Where K.T K is periodic itself, as that of a ghost or of sampled frequencies, this
-    is exact, and one iteration is enough.
+    Args:
+        operator: K.
+        shape: Height and width of the images, (H, W).
+        like: A batch, (B, ., ., .), of the type and on the device to compute with.
     """
 
     def __init__(self, operator: LinearOperator, shape: tuple[int, int], like: Tensor) -> None:
@@ -79,7 +39,7 @@ class AnyOperator:
         self.gain = gain.maximum(FLOOR * gain.amax(dim=(1, 2, 3), keepdim=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return K x."""
+        """Return K x of images (B, 1, H, W)."""
         return self.operator(x)
 
     def data(self, y: Tensor) -> Tensor:
@@ -87,7 +47,15 @@ class AnyOperator:
         return self.operator.T(y)
 
     def solve(self, data: Tensor, shift: Tensor | float, more: Tensor | float, x: Tensor) -> Tensor:
-        """Return the solution to :data:`TOLERANCE`, from the guess x on."""
+        """Return the x that solves (K.T K + S) x = K.T y + more to :data:`TOLERANCE`, (B, 1, H, W).
+
+        Args:
+            data: K.T y.
+            shift: What S does to each coefficient of a real transform, (B, 1, H, W // 2 + 1) or a
+                number.
+            more: Images (B, 1, H, W), or 0.
+            x: A guess, where to begin.
+        """
 
         def system(x: Tensor) -> Tensor:
             return self.operator.normal(x) + _times(x, shift)
@@ -96,6 +64,20 @@ class AnyOperator:
             return _divided(residual, self.gain + shift)
 
         return conjugate_gradients(system, precondition, data + more, x)
+
+
+def periodic_solution(kernel: Tensor, y: Tensor, weight: float) -> Tensor:
+    """Return the x that solves (K.T K + weight) x = K.T y, of a periodic correlation K.
+
+    Args:
+        kernel: Odd square kernel (k, k), its centre the origin.
+        y: Images (B, 1, H, W).
+        weight: A positive number.
+    """
+    shape = y.shape[-2:]
+    h = transfer(kernel, shape)[:, : shape[1] // 2 + 1]  # the others are conjugates
+    system = (h.abs().square() + weight).clamp(min=torch.finfo(y.dtype).tiny)
+    return torch.fft.irfft2(h.conj() * torch.fft.rfft2(y) / system, s=shape)
 
 
 def periodic_gain(

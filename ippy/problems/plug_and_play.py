@@ -13,7 +13,7 @@ from ippy.operators import LinearOperator
 from ippy.operators.linear import accumulator
 from ippy.problems.informed import LEAST_NOISE, noise_deviation, noise_map
 from ippy.problems.noise import check_noise_level
-from ippy.problems.normal import AnyOperator
+from ippy.problems.normal import NormalEquations
 
 
 class PlugAndPlay(nn.Module):
@@ -70,7 +70,7 @@ class PlugAndPlay(nn.Module):
         check_tensor("y", y, axes=(4,), expected="(B, 1, ., .)", sizes={1: 1})
         z = self.operator.direct(y)
         y = y.to(accumulator(y.dtype))
-        K = AnyOperator(self.operator, self.operator.in_shape or y.shape[-2:], like=y)
+        K = NormalEquations(self.operator, self.operator.in_shape or y.shape[-2:], like=y)
         data, sigma = K.data(y), noise_deviation(y, self.noise_level).clamp(min=LEAST_NOISE)
         for strength in self._strengths(sigma):  # (B, 1, 1, 1)
             near = (sigma / strength).square()

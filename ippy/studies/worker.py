@@ -85,7 +85,7 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
     def enter(history: History) -> dict[str, Any]:
         row = {
             **made,
-            **times(before[0] + history.seconds, before[1] + history.cpu_seconds),
+            **times(seconds + history.seconds, cpu_seconds + history.cpu_seconds),
             "weights": weights_digest(model),
             "training_loss": history.loss[-1],
             **all_scores(model, job, real),
@@ -96,7 +96,7 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
         return {}
 
     try:
-        before = train_parts(model, job, slices, target, mark)
+        seconds, cpu_seconds = train_parts(model, job, slices, target, mark)
         fit(
             model,
             slices,
@@ -109,6 +109,7 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
             progress=False,
         )
     except Diverged as error:
+        # The time of this sitting: what came before went with the state.
         append(record, made | times(clock.seconds, clock.cpu_seconds) | {"diverged": error.event})
 
 

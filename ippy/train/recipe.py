@@ -103,8 +103,8 @@ def with_defaults(recorded: Mapping[str, Any]) -> dict[str, Any]:
     return {field.name: field.default for field in fields(Recipe)} | dict(recorded)
 
 
-# What won in benchmarks/RECIPES.md. The two small networks and the ViT do better with the loss that
-# PSNR is made of. Two of the three layers of the small ones are AdamW's, and it has the whole rate.
+# Found by single runs; benchmarks/RECIPES.md has what studies say of them. Two of the three layers
+# of the small networks are AdamW's, and it has the whole rate.
 RECIPES = {
     "CNN": Recipe(steps=16_000, batch_size=3, lr=5e-3, vector_lr=1.0, loss="mse"),
     "ResCNN": Recipe(steps=16_000, batch_size=3, lr=5e-3, vector_lr=1.0, loss="mse"),
