@@ -143,7 +143,8 @@ class RelativeViT(Model):
         reach: int | None = None,
     ) -> None:
         super().__init__()
-        reach = reach or max(1, img_size // patch_size - 1)
+        if reach is None:
+            reach = max(1, img_size // patch_size - 1)
         self.patch_embed = PatchEmbed(in_ch, embed_dim, patch_size)
         self.encoder = nn.ModuleList(
             RelativeBlock(embed_dim, num_heads, mlp_dim, reach) for _ in range(depth)
@@ -162,8 +163,8 @@ class RelativeViT(Model):
 
     @staticmethod
     def check_settings(*, reach: int | None, **counts: int) -> None:
-        """Check that all settings are counts; the blocks check their heads."""
-        check_counts(**counts, **({} if reach is None else {"reach": reach}))
+        """Check that the others are counts; the blocks check their heads and their reach."""
+        check_counts(**counts)
 
 
 class RelativeHybrid(ViTBesideGated):

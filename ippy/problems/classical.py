@@ -97,10 +97,9 @@ class Tikhonov(Classical):
     def forward(self, y: Tensor) -> Tensor:
         """Restore measurements (B, 1, ., .), of a blur no smaller than the kernel."""
         y, image = self._checked(y)
-        exact = isinstance(self.operator, Blurring)
-        with torch.set_grad_enabled(exact and torch.is_grad_enabled()):
-            if exact:
-                return periodic_solution(self.kernel, y, self.weight)
+        if isinstance(self.operator, Blurring):
+            return periodic_solution(self.kernel, y, self.weight)
+        with torch.no_grad():
             K = self._equations(y)
             return K.solve(K.data(y), self.weight, 0.0, image)
 

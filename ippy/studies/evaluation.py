@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +19,7 @@ from ippy.data import MayoDataset
 from ippy.problems import InverseProblem
 from ippy.quality import evaluate, summarise
 from ippy.studies.protocol import checksum, surroundings
+from ippy.train.run import Clock
 
 Images = Tensor | Dataset[Tensor]
 """Slices (N, 1, H, W), or a data set of (1, H, W), in [0, 1]."""
@@ -75,7 +75,7 @@ class Evaluation:
         Raises:
             FileNotFoundError: The checkpoint is not there.
         """
-        begun, cpu = time.perf_counter(), time.process_time()
+        clock = Clock()
         model = self.model().eval()
         result = {
             "checkpoint": self.checkpoint,
@@ -92,8 +92,7 @@ class Evaluation:
                 slices = MayoDataset(real, self.side)
                 result["real"] = self._scores(model, slices) | {"slices": len(slices)}
         return result | {
-            "seconds": round(time.perf_counter() - begun, 1),
-            "cpu_seconds": round(time.process_time() - cpu, 1),
+            **clock.read(),
             "ran_on": f"{get_device().type}, threads: {torch.get_num_threads()}",
             **surroundings(),
         }

@@ -79,13 +79,11 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
     }
     clock = Clock()
 
-    def times(seconds: float, cpu_seconds: float) -> dict[str, float]:
-        return {"seconds": round(seconds, 1), "cpu_seconds": round(cpu_seconds, 1)}
-
     def enter(history: History) -> dict[str, Any]:
         row = {
             **made,
-            **times(seconds + history.seconds, cpu_seconds + history.cpu_seconds),
+            "seconds": round(seconds + history.seconds, 1),
+            "cpu_seconds": round(cpu_seconds + history.cpu_seconds, 1),
             "weights": weights_digest(model),
             "training_loss": history.loss[-1],
             **all_scores(model, job, real),
@@ -110,7 +108,7 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
         )
     except Diverged as error:
         # The time of this sitting: what came before went with the state.
-        append(record, made | times(clock.seconds, clock.cpu_seconds) | {"diverged": error.event})
+        append(record, made | clock.read() | {"diverged": error.event})
 
 
 def train_parts(

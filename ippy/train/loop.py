@@ -169,8 +169,7 @@ class Run:
         return History(
             step=[*range(every, steps, every), steps],
             loss=[block.mean().item() for block in self.losses.cpu().split(every)],
-            seconds=round(self.clock.seconds, 1),
-            cpu_seconds=round(self.clock.cpu_seconds, 1),
+            **self.clock.read(),
             images_per_second=round(steps * self.images_per_step / self.clock.seconds, 2),
             device=runs_on(self.engine),
             validation=list(self.validations),

@@ -44,7 +44,7 @@ class History:
 
 
 class Clock:
-    """Times the steps of a run, in all its sittings.
+    """Times work on the clock and of the processor, such as the steps of a run in all its sittings.
 
     Args:
         seconds: Wall-clock time of the earlier sittings.
@@ -64,6 +64,10 @@ class Clock:
     def cpu_seconds(self) -> float:
         """Time of the processor so far, the sum over its cores."""
         return time.process_time() - self._cpu_start
+
+    def read(self) -> dict[str, float]:
+        """Return ``seconds`` and ``cpu_seconds`` so far, in tenths."""
+        return {"seconds": round(self.seconds, 1), "cpu_seconds": round(self.cpu_seconds, 1)}
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
