@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from ippy.base.paths import weights_dir
 from ippy.models import build
 from ippy.operators import Blurring
 from ippy.problems import (
@@ -20,11 +22,11 @@ from ippy.problems import (
     motion_deblurring,
 )
 from ippy.quality import evaluate, summarise
-from ippy.studies import MISTAKES, SITUATIONS, engine, load, read
+from ippy.studies import MISTAKES, SITUATIONS, Evaluation, engine, load, read
 from ippy.studies.definition import Job, digest, names
 from ippy.studies.record import append, read_rows, record_path, status
 from ippy.studies.worker import operations, train_row
-from ippy.train import Recipe
+from ippy.train import RECIPES, Recipe
 from ippy.weights import load_checkpoint, read_manifest, save_checkpoint
 
 from .test_studies import here, one_slice, tiny_course, write  # noqa: F401
@@ -242,24 +244,43 @@ def test_the_studies_that_put_the_operator_back_define_runs_that_fit() -> None:
         assert (job.weights is None) == (factors["method"] in ("Tikhonov", "Total variation"))
     paths = [crime.job(**factors).weights for factors in crime.rows]
     assert {"UNet.pth", "InformedUNet.pth"} <= {path.name for path in paths if path}
+    told = {f["told"]: crime.job(**f).problem.operator for f in crime.rows}
+    same = {name: K.kernel.equal(motion_deblurring().operator.kernel) for name, K in told.items()}
+    assert same == {"nothing": True, "whole pixels": True, "even line": False}
+
+
+def test_of_the_seeds_the_first_is_what_ships_and_those_of_one_network_are_kept() -> None:
+    study = load("seeds")
+    for factors in study.rows:
+        job = study.job(**factors)
+        file = f"{factors['model']}.pth"
+        if factors["seed"] == 0:
+            assert isinstance(job, Evaluation) and job.weights == weights_dir() / file
+            continue
+        assert job.recipe == dataclasses.replace(RECIPES[factors["model"]], seed=factors["seed"])
+        kept = job.ship_to
+        assert (kept is None) == (factors["model"] != "UNetPP")
+        if kept is not None:
+            assert kept == weights_dir() / "seeds" / f"UNetPP-{factors['seed']}.pth"
 
 
 def test_a_fine_grid_measures_the_same_motion() -> None:
     study = load("inverse_crime")
     module = study.job.__globals__
-    kernel, coarse = module["fine_kernel"](9, 20.0), motion_deblurring().operator.kernel
-    assert kernel.sum().item() == pytest.approx(1, abs=1e-5)
-    for axis in (0, 1):  # the middle of the motion, in coarse pixels
-        middles = [
-            ((k.sum(dim=1 - axis) * (torch.arange(len(k)) - len(k) // 2)).sum() / finer).item()
-            for k, finer in ((kernel, 2), (coarse, 1))
-        ]
-        assert middles[0] == pytest.approx(middles[1], abs=1e-2)
-    spread = [
-        (k.sum(dim=0) * (torch.arange(len(k)) / finer - len(k) // 2 / finer) ** 2).sum().item()
-        for k, finer in ((kernel, 2), (coarse, 1))
-    ]
-    assert spread[0] == pytest.approx(spread[1], rel=0.25)  # along the columns
+    coarse = motion_deblurring().operator.kernel
+    lines = {finer: module["even_line"](9, 20.0, finer) for finer in (2, 1)}
+    motions = [(coarse, 1), *((k, finer) for finer, k in lines.items())]
+    for axis in (0, 1):  # rows, columns; in coarse pixels
+        middles, spreads = [], []
+        for k, finer in motions:
+            offset = (torch.arange(len(k)) - len(k) // 2) / finer
+            weights = k.sum(dim=1 - axis)
+            assert weights.sum().item() == pytest.approx(1, abs=1e-5)
+            middles.append((weights * offset).sum().item())
+            spreads.append((weights * offset.square()).sum().item() - middles[-1] ** 2)
+        assert middles == pytest.approx([middles[0]] * 3, abs=1e-2)
+    assert spreads == pytest.approx([spreads[0]] * 3, rel=0.25)  # along the columns
+    kernel = lines[2]
     flat = torch.full((1, 1, 64, 64), 0.5)
     blurred = module["binned"](Blurring(kernel=kernel)(flat))
     assert blurred.shape == (1, 1, 32, 32)
