@@ -195,7 +195,7 @@ EXERCISES = (
             "The window: exp(-(i² + j²) / (2σ²)) for i, j = -5 … 5, divided by its sum. The "
             "constants: (0.01·R)² and (0.03·R)², R the data range.",
         ),
-        why="Yours agrees with scikit-image to four digits. Window, border, constants and data "
+        why="Yours agrees with scikit-image. Window, border, constants and data "
         "range all have to be said before two SSIMs can be compared.",
         judge=SSIM,
     ),
