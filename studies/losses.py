@@ -76,7 +76,7 @@ def encoded(x_hat: Tensor) -> str:
 
 def job(loss: str, seed: int) -> Job:
     """Train the gated U-Net with a loss; all else is the same."""
-    recipe = replace(RECIPES["GatedUNet"], steps=STEPS, seed=seed)
+    recipe = replace(RECIPES["GatedUNet"], steps=STEPS, vector_lr=0.2, seed=seed)
     return Job(partial(build, "GatedUNet", seed=seed), recipe, loss=LOSSES[loss], measure=measure)
 
 

@@ -119,7 +119,7 @@ def job(way: str, steps: int, seed: int) -> Job:
     shipped = SHIPPED.get((way, steps)) if seed == 0 else None
     return Job(
         partial(seeded, network, seed),
-        replace(RECIPES["GatedUNet"], steps=steps, seed=seed),
+        replace(RECIPES["GatedUNet"], steps=steps, vector_lr=0.2, seed=seed),
         problem=family(),
         loss=LogError if way == "logarithm of the error" else None,
         measure=None if way == "denoiser" else partial(decibels, kind),
