@@ -267,7 +267,7 @@ def test_a_number_and_a_formula_are_answered(opened: Page) -> None:
     field = form(opened, "step-size").get_by_label("Your formula, with norm")
     field.fill("1/norm^2")
     field.press("Enter")
-    assert "half of what is asked" in said(opened, "step-size")
+    assert "This is half of it" in said(opened, "step-size")
     field.fill("2/norm²")
     form(opened, "step-size").get_by_role("button", name="Check").click()
     assert said(opened, "step-size").startswith("Right.")
