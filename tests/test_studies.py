@@ -179,6 +179,25 @@ def test_a_summary_takes_the_seeds_together(tiny_course, capsys):
     assert table.to_string() in capsys.readouterr().out
 
 
+def test_the_core_seconds_of_a_summary_are_those_of_the_trainings(tiny_course):
+    shipped = DEFINITION.replace("seed=[0]", "seed=[0, 1]").replace(
+        "    recipe =",
+        "    if seed == 0:\n"
+        '        return Evaluation(partial(build, "LossStudyCNN", seed=0), motion_deblurring())\n'
+        "    recipe =",
+    )
+    imports = "import Evaluation, Job, Study, grid\nfrom ippy.problems import motion_deblurring"
+    write(tiny_course, shipped.replace("import Job, Study, grid", imports))
+    results = {"cpu_seconds": 1.0, "test": {"psnr": 31.0}, "checkpoint": "none"}
+    factors = {"loss": "mse", "seed": 0}
+    made = {"factors": factors, "digest": digest("tiny", load("tiny").job(**factors), factors)}
+    append(record_path("tiny"), made | results)
+    append(record_path("tiny"), row("tiny", {"loss": "mse", "seed": 1}, cpu_seconds=40.0))
+    assert summarise("tiny", complete=False).loc["mse"].to_dict() == {
+        "seeds": 2, "test (dB)": 30.5, "core-seconds": 40.0, "spread (dB)": 1.0
+    }  # fmt: skip
+
+
 def test_rows_of_unlike_machines_agree_to_a_tenth_of_a_decibel(tiny_course):
     here = {"cpu": "a", "ran_on": "cpu", "versions": {}, "data": "d"}
     recorded = row("tiny", load("tiny").rows[0], **here)

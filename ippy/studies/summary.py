@@ -22,7 +22,8 @@ def summarise(name: str, *, complete: bool = True) -> pd.DataFrame:
 
     The spread is the largest PSNR on the test slices minus the smallest, in dB, over the seeds of a
     setting: a difference between settings that is no larger says nothing. Runs that diverged have
-    no scores; where there are any, a column counts them.
+    no scores; where there are any, a column counts them. Core-seconds are those of the trainings:
+    networks that were only evaluated count among the seeds, but not there.
 
     Args:
         name: The study.
@@ -33,6 +34,8 @@ def summarise(name: str, *, complete: bool = True) -> pd.DataFrame:
         FileNotFoundError: As :func:`~ippy.studies.read`.
     """
     table = read(name, complete=complete)
+    if "recipe.steps" in table:
+        table["cpu_seconds"] = table.cpu_seconds.where(table["recipe.steps"].notna())
     factors = [factor for factor in load(name).rows[0] if factor != "seed"]
     groups = table.groupby(factors, sort=False)
     there = [column for column in COLUMNS if column in table]
