@@ -50,7 +50,7 @@ start and to train. On Colab, add a cell at the top and run it first:
 !git clone --depth 1 https://github.com/OWNER/REPOSITORY course
 %pip install --quiet lpips jupyterquiz accelerate "bokeh<3.10"
 import os, sys
-os.environ["IPPY_COURSE"] = "course"
+os.environ["IPPY_COURSE"] = os.path.abspath("course")
 sys.path.insert(0, "course")
 ```
 

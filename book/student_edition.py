@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = "solutions", "instructor"  # pages
 ANSWERS = "exercises"  # the folder that is left out, of what is right and what is said of the rest
 TAG = "solution"  # of cells that speak about solutions
+MARK = ".student-edition"  # a file in a folder that may be replaced
 
 FENCE = re.compile(r"^(?P<fence>`{3,}|:{3,})\s*(?:\{(?P<directive>[\w-]+)\})?")
 LINK = re.compile(
@@ -66,11 +67,13 @@ def write_sources(root: Path, folder: Path) -> None:
     Raises:
         ValueError: ``folder`` holds something else.
     """
-    if folder.exists() and any(folder.iterdir()) and not (folder / "_toc.yml").is_file():
-        raise ValueError(f"{folder} is not empty and no earlier student edition; name another one")
     if folder == root or folder in root.parents:
         raise ValueError(f"{folder} holds the course itself; name another folder")
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARK).is_file():
+        raise ValueError(f"{folder} is not empty and no earlier student edition; name another one")
     shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / MARK).touch()
     pages = [f"{name}.*" for name in LEFT_OUT]
     ignored = shutil.ignore_patterns(*pages, ANSWERS, "__pycache__", ".*", Path(__file__).name)
     shutil.copytree(root / "book", folder / "book", ignore=ignored)

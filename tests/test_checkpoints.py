@@ -322,6 +322,23 @@ def test_the_course_s_own_checkpoints_are_restored_by_git(tmp_path, monkeypatch)
         read_manifest()
 
 
+def test_without_a_course_a_bad_file_is_still_called_bad(cnn, monkeypatch):
+    _, path = cnn
+    monkeypatch.setenv("IPPY_COURSE", str(path.parent / "nothing"))
+    assert load_checkpoint("CNN", path)
+    _truncate(path)
+    with pytest.raises(ValueError, match="Copy it again"):
+        load_checkpoint("CNN", path)
+    with pytest.raises(FileNotFoundError, match="there is no checkpoint"):
+        load_checkpoint("CNN", path.with_name("other.pth"))
+
+
+def test_loading_leaves_the_random_state_as_it_was(cnn):
+    before = torch.get_rng_state()
+    load_checkpoint("CNN", cnn[1])
+    assert torch.get_rng_state().equal(before)
+
+
 def _truncate(path):
     path.write_bytes(path.read_bytes()[:1000])
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ippy.data.phantoms import generate_slice
-from ippy.operators import Blurring
+from ippy.operators import Blurring, Ghost
 from ippy.problems import Tikhonov, TotalVariation, motion_deblurring
 from ippy.problems.normal import NormalEquations, transfer
 from ippy.quality import psnr
@@ -228,3 +228,9 @@ def test_steps_are_a_count() -> None:
     for steps, error in [(True, TypeError), (2.5, TypeError), (0, ValueError)]:
         with pytest.raises(error, match="steps is"):
             TotalVariation(BLUR, steps=steps)
+
+
+@pytest.mark.parametrize("make", [Tikhonov, TotalVariation])
+def test_measurements_whose_squares_overflow_are_refused(make) -> None:
+    with pytest.raises(ValueError, match="y holds values from"):
+        make(Ghost(4))(1e20 * torch.rand(1, 1, 16, 16))

@@ -1,5 +1,9 @@
 """Writing files whole or not at all."""
 
+import os
+import stat
+import sys
+
 import pytest
 
 from ippy.base.files import remove_leftovers, write_atomically
@@ -79,3 +83,29 @@ def test_leftovers_of_this_file_alone_are_removed(tmp_path):
         (tmp_path / name).touch()
     remove_leftovers(tmp_path / "a.pth")
     assert names(tmp_path) == stay
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
+def test_who_may_read_a_file_is_not_changed(tmp_path):
+    def mode(path):
+        return stat.S_IMODE(path.stat().st_mode)
+
+    def write(name, **how):
+        write_atomically(tmp_path / name, lambda file: file.write(b"x"), **how)
+        return mode(tmp_path / name)
+
+    before = os.umask(0o027)
+    try:
+        assert write("new") == 0o640 and write("report", private=True) == 0o600
+        (tmp_path / "new").chmod(0o604)
+        assert write("new") == 0o604
+    finally:
+        os.umask(before)
+
+
+def test_a_folder_that_can_t_be_made_is_told_with_the_file(tmp_path):
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "a.txt"
+    with pytest.raises(OSError, match="nothing was written") as caught:
+        write_atomically(path, lambda file: file.write(b"x"))
+    assert caught.value.filename == str(path)

@@ -191,11 +191,26 @@ def test_a_family_draws_lengths_angles_and_noise_evenly() -> None:
         ({"lengths": (5, 6)}, r"lengths\[1\] is 6; expected an odd number"),
         ({"noise_levels": (0.0, 0.1)}, r"noise_levels\[0\] is 0.0"),
         ({"noise_levels": (0.1, 0.05)}, r"noise_levels\[1\] is 0.05"),
+        ({"noise_levels": (0.1,)}, "noise_levels has 1 entries"),
+        ({"lengths": ()}, "lengths is empty"),
+        ({"angles": (180.0, 0.0)}, r"angles\[1\] is 0.0"),
+        ({"angles": (math.nan, 1.0)}, r"angles\[0\] is nan"),
     ],
 )
 def test_a_family_that_makes_no_sense_is_refused(settings: dict, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         RandomBlurs(**settings)
+
+
+@pytest.mark.parametrize("family", [RandomBlurs(), RandomNoise()], ids=["blurs", "noise"])
+def test_what_is_shown_is_made_of_one_channel_and_finite_values(family) -> None:
+    for y, says in (
+        (images(1, 3, 16, 16), r"y has shape \(1, 3, 16, 16\)"),
+        (images(1, 16, 16), r"y has shape \(1, 16, 16\)"),
+        (images(1, 1, 16, 16) * math.nan, "y holds NaN"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            family.network_input(y)
 
 
 @pytest.mark.parametrize("family", [RandomBlurs(), RandomNoise()], ids=["blurs", "noise"])
@@ -319,6 +334,9 @@ def test_plug_and_play_stands_beside_the_classical_methods() -> None:
     assert len(table) == 4 and np.isfinite(table.psnr).all()
     y = problem.measure(x, seeded())
     torch.testing.assert_close(restore(method, y, problem=problem), method(y))
+    torch.testing.assert_close(method(y.bfloat16()), method(y.bfloat16().float()))
+    with pytest.raises(ValueError, match="y holds NaN"):
+        method(y * math.nan)
     with pytest.raises(TypeError, match="denoiser is a function"):
         PlugAndPlay(RAGGED, 0.02, lambda shown: shown)
     with pytest.raises(ValueError, match="steps is 0"):

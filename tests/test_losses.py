@@ -233,6 +233,9 @@ def test_a_weight_may_be_learned() -> None:
     x_hat, x = pair(1, 1, 12, 12)
     CombinedLoss({"MSE": (weight, nn.MSELoss())})(x_hat, x).backward()
     assert weight.grad == nn.MSELoss()(x_hat, x)
+    learned = nn.Parameter(torch.tensor(0.5))
+    loss = CombinedLoss({"L1": (1.0, nn.L1Loss()), "0.5 MSE": (learned, nn.MSELoss())})
+    assert [*loss.parameters()] == [learned] and [*loss.state_dict().values()] == [learned]
 
 
 def test_fourier_is_the_formula() -> None:

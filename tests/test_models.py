@@ -450,3 +450,17 @@ def test_vit_pads_by_reflection_and_crops(models: dict) -> None:
 
 def test_vit_starts_without_positions() -> None:
     assert not build("ViT").pos_embed.any()
+
+
+def test_a_seed_draws_on_the_cpu_whatever_the_default_device() -> None:
+    with torch.device("meta"):
+        model = build("CNN", seed=3)
+    for drawn, expected in zip(model.parameters(), build("CNN", seed=3).parameters(), strict=True):
+        assert drawn.equal(expected)
+
+
+def test_shapes_may_be_found_without_values() -> None:
+    model = build("UNet").to("meta")
+    assert model(torch.empty(1, 1, 32, 40, device="meta")).shape == (1, 1, 32, 40)
+    with pytest.raises(TypeError, match=r"x holds torch\.float16"):
+        model(torch.empty(1, 1, 32, 40, device="meta", dtype=torch.float16))

@@ -394,3 +394,10 @@ def test_noise_leaves_the_global_state_alone_and_a_black_image_black():
     assert torch.get_rng_state().equal(before)
     with pytest.raises(ValueError, match="noise_level is -1"):
         gaussian_noise(torch.ones(1, 1, 8, 8), -1)
+
+
+def test_an_operator_keeps_its_kernel_when_the_caller_changes_his() -> None:
+    for kernel in (torch.full((3, 3), 1 / 9), np.full((3, 3), 1 / 9, np.float32)):
+        K = Blurring(kernel=kernel)
+        kernel[:] = 0
+        assert K.kernel.sum().item() == pytest.approx(1)

@@ -137,6 +137,16 @@ def test_slices_that_are_missing_are_made_in_the_user_s_folder(shared, own, lock
         prepare_mayo(shared / "Mayo", progress=False)
 
 
+def test_slices_of_an_older_version_give_way_to_the_user_s(shared, own, lock, monkeypatch):
+    prepare_mayo(progress=False)
+    monkeypatch.setattr(generation, "VERSION", generation.VERSION + 1)
+    lock(shared)
+    assert prepare_mayo(progress=False) == data_dir() == own / "Mayo"
+    for name in ("manifest.json", "train/G01/0.png"):  # somebody prepares the course again
+        (shared / "Mayo" / name).write_bytes((own / "Mayo" / name).read_bytes())
+    assert prepare_mayo(progress=False) == data_dir() == shared / "Mayo"
+
+
 def test_a_course_that_can_be_written_does_not_use_slices_of_the_user(shared, own):
     (own / "Mayo" / "train").mkdir(parents=True)
     assert data_dir() == shared / "Mayo"

@@ -59,6 +59,14 @@ def test_the_width_has_nothing_to_do_with_contrast():
     )
 
 
+def test_an_edge_that_is_gone_is_not_sharp():
+    x = disc(0.7)
+    flat = torch.full_like(x, 0.5)
+    for gone in (flat, flat + 1e-6 * torch.rand(x.shape, generator=torch.manual_seed(0))):
+        assert edge_width(gone, x).item() == math.inf
+    assert math.isnan(edge_width(x, flat).item())
+
+
 def test_blurred_images_have_less_detail_and_wider_edges():
     x = disc(0.7)
     blurred = torch.from_numpy(ndimage.gaussian_filter(x.numpy(), (0, 0, 1.5, 1.5)))

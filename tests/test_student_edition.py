@@ -213,9 +213,17 @@ def test_cut_goes_on_from_cell_to_cell() -> None:
 
 
 def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").touch()
+    for name in ("thesis.tex", "_toc.yml"):  # somebody's book, say
+        (tmp_path / name).touch()
     with pytest.raises(ValueError, match="not empty"):
         write_sources(ROOT, tmp_path)
     with pytest.raises(ValueError, match="course itself"):
         write_sources(ROOT, ROOT)
     assert (tmp_path / "thesis.tex").exists()
+
+
+def test_an_earlier_student_edition_is_replaced(tmp_path: Path) -> None:
+    for _ in range(2):
+        write_sources(ROOT, tmp_path / "student")
+        assert not (tmp_path / "student" / "old").exists()
+        (tmp_path / "student" / "old").touch()

@@ -198,6 +198,14 @@ def test_the_core_seconds_of_a_summary_are_those_of_the_trainings(tiny_course):
     }  # fmt: skip
 
 
+def test_none_is_a_setting_of_a_summary(tiny_course):
+    write(tiny_course, DEFINITION.replace('loss=["mse", "l1"]', 'loss=["mse"], window=[None, 7]')
+          .replace("job(loss, seed)", "job(loss, window, seed)"))  # fmt: skip
+    for window in (None, 7):
+        append(record_path("tiny"), row("tiny", {"loss": "mse", "window": window, "seed": 0}))
+    assert len(summarise("tiny")) == 2
+
+
 def test_rows_of_unlike_machines_agree_to_a_tenth_of_a_decibel(tiny_course):
     here = {"cpu": "a", "ran_on": "cpu", "versions": {}, "data": "d"}
     recorded = row("tiny", load("tiny").rows[0], **here)

@@ -331,6 +331,8 @@ def test_evaluate_command_scores_a_task_and_writes_its_rows(monkeypatch, tmp_pat
     assert command_line.main(command) == 2
     assert "say which, --data FOLDER" in capsys.readouterr().err
     command += ["--data", str(data_dir() / "test")]
+    assert command_line.main([*command[:-4], str(tmp_path), *command[-3:]]) == 2
+    assert f"--csv {tmp_path} is a folder" in capsys.readouterr().err  # before hours of scoring
     assert command_line.main(command) == 0
     printed = capsys.readouterr()
     assert "Loss study CNN" in printed.out and "Total variation" in printed.out

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from ippy.data import MayoDataset, prepare_mayo
 from ippy.models import NAMES, build
 from ippy.models.vit import ViTReconstructor
-from ippy.problems import motion_deblurring
+from ippy.operators import Ghost, ParallelBeam
+from ippy.problems import InverseProblem, Tikhonov, motion_deblurring
 from ippy.quality import psnr, restore
 from ippy.weights import load_checkpoint
 
@@ -160,3 +161,14 @@ def test_wrong_requests_are_explained() -> None:
         restore(Moody(lambda x: None), y)
     with pytest.raises(ValueError, match="what model returns holds NaN"):
         restore(Moody(lambda x: x / 0 * 0), y)
+
+
+def test_a_method_that_knows_its_operator_gets_measurements_as_they_are() -> None:
+    beam = ParallelBeam(32, 5)
+    for operator, y in (
+        (beam, torch.rand(1, 1, 5, beam.bins)),
+        (Ghost(4), torch.rand(1, 1, 9, 11)),
+    ):
+        method = Tikhonov(operator)
+        assert restore(method, y).equal(method(y))
+        assert restore(method, y, problem=InverseProblem(operator, 0.01)).equal(method(y))

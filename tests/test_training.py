@@ -379,6 +379,18 @@ def test_a_crop_that_does_not_fit_the_patches_is_refused(problem):
         fit(model, Blobs(), problem, SHORT, device="cpu", progress=False)
 
 
+def test_a_student_s_model_with_patches_needs_no_positions(problem):
+    class Mine(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patch_size, self.layer = 8, nn.Conv2d(1, 1, 3, padding=1)
+
+        def forward(self, x):
+            return self.layer(x)
+
+    assert len(fit(Mine(), Blobs(), problem, SHORT, device="cpu", progress=False).loss)
+
+
 def test_a_slice_of_another_shape_is_named(problem):
     slices = [*Blobs().slices[:3], torch.zeros(1, 64, 48)]
     with pytest.raises(ValueError, match=r"dataset\[3\] has shape \(1, 64, 48\) and dataset\[0\]"):

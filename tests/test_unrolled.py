@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -166,6 +167,20 @@ def test_the_residual_of_the_truth_is_the_noise() -> None:
     assert data_residual(x, y, RAGGED)[0].item() == pytest.approx(0.03, rel=0.01)
 
 
+def test_a_residual_is_of_measurements_that_fit() -> None:
+    x, y = images(2, 1, 16, 16), images(2, 1, 16, 16)
+    for bad, says in (
+        (y[:1], r"y has shape \(1, 1, 16, 16\); K x_hat has \(2, 1, 16, 16\)"),
+        (y[..., :1], r"y has shape \(2, 1, 16, 1\)"),
+        (y * math.nan, "y holds NaN"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            data_residual(x, bad, STREAK)
+    nothing = torch.zeros_like(y)
+    assert data_residual(nothing, nothing, STREAK).tolist() == [0, 0]
+    assert data_residual(x, nothing, STREAK).tolist() == [math.inf] * 2
+
+
 @pytest.mark.parametrize("size", [(8, 8), (33, 40), (17, 61)])
 def test_any_size_goes_through(model, size) -> None:
     with torch.no_grad():
@@ -191,6 +206,14 @@ def test_wrong_input_is_explained(model) -> None:
         model(y, y, STREAK)
     with pytest.raises(ValueError, match=r"y has shape \(1, 1, 16, 16\) and images"):
         model(shown, y[:1], STREAK)
+    with pytest.raises(ValueError, match=r"y has shape \(2, 1, 16, 8\); expected \(B, C, 16, 16\)"):
+        model(shown, y[..., :8], STREAK)
+    with pytest.raises(TypeError, match=r"y holds torch\.float64"):
+        model(shown, y.double(), STREAK)
+    with pytest.raises(ValueError, match="y holds NaN"):
+        model(shown, y * math.nan, STREAK)
+    with pytest.raises(ValueError, match=r"images has shape \(2, 4, 16, 16\); expected .*32, 32"):
+        model(shown, images(2, 1, 6, 46), ParallelBeam(32, 6))
     with pytest.raises(TypeError, match="operator is an InverseProblem"):
         model(shown, y, InverseProblem(STREAK, 0.01))
     with pytest.raises(TypeError, match=r"images holds torch\.float64"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-import tempfile
+import secrets
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,36 +15,45 @@ from typing import BinaryIO
 PART = ".part"  # a file being written is .<name>.<random>.part beside its target
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def write_atomically(
+    path: Path, write: Callable[[BinaryIO], object], *, private: bool = False
+) -> None:
     """Write a file beside its place and rename it into it, so that a crash leaves the old one.
 
     What was written is on the disk before the rename: a power cut leaves the old file or the new
-    one, never an empty one.
+    one, never an empty one. The new file may be read by those who could read the old one; where
+    there was none, by those that the system's umask says.
 
     Args:
         path: The target; its folder is made if it is not there.
         write: Called with the open file.
+        private: Let the owner alone read and write it.
 
     Raises:
         OSError: The disk is full or the folder can't be written. The old file is whole.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
-    beside = Path(name)
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PART}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(beside, "xb", opener=_open_private if private else None) as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        beside.chmod(0o644)  # a temporary file is readable by its owner alone
+        if path.exists() and not private:
+            beside.chmod(stat.S_IMODE(path.stat().st_mode))
         _rename(beside, path)
     except BaseException as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
         cause = error.__context__ if isinstance(error, RuntimeError) else error  # as torch.save's
         if isinstance(cause, OSError) and cause.errno is not None:
             reason = f"{cause.strerror}; nothing was written, and what was there before is whole"
             raise OSError(cause.errno, reason, str(path)) from error
         raise
+
+
+def _open_private(name: str, flags: int) -> int:
+    return os.open(name, flags, mode=0o600)
 
 
 def _rename(beside: Path, path: Path) -> None:

@@ -199,8 +199,10 @@ def check_match(name: str, x: Tensor, weight: Tensor) -> None:
             f"{name} is on {x.device}, the model's weights are on {weight.device}; move one of "
             f"them, e.g. {name}.to({str(weight.device)!r})"
         )
-    cast = torch.is_autocast_enabled(x.device.type) and torch.float64 not in (x.dtype, weight.dtype)
-    if x.dtype != weight.dtype and not cast:
+    if x.dtype == weight.dtype:
+        return
+    cast = not x.is_meta and torch.is_autocast_enabled(x.device.type)
+    if not cast or torch.float64 in (x.dtype, weight.dtype):
         raise TypeError(
             f"{name} holds {x.dtype}, the model's weights {weight.dtype}; use {name}.to("
             f"{weight.dtype})"

@@ -45,14 +45,21 @@ def course_root() -> Path:
 def data_dir() -> Path:
     """Return ``Mayo/`` in the course: ``train/`` and ``test/``, a folder a patient in each.
 
-    In a course that may only be read and has no slices, it is the folder of the user's own where
-    :func:`ippy.data.prepare_mayo` made them.
+    In a course that may only be read and lacks slices, or has those of an older version, it is the
+    folder of the user's own where :func:`ippy.data.prepare_mayo` made them.
     """
     shared = course_root() / "Mayo"
-    if all((shared / split).is_dir() for split in ("train", "test")) or is_writable(shared):
+    if is_writable(shared) or not (_home().exists() or _own_root.cache_info().currsize):
         return shared
     own = _own_root() / "Mayo"
-    return own if own.is_dir() else shared
+    theirs, made = (folder / "manifest.json" for folder in (shared, own))
+    if not made.is_file():
+        return shared
+    if all((shared / split).is_dir() for split in ("train", "test")) and (
+        not theirs.is_file() or theirs.read_bytes() == made.read_bytes()
+    ):
+        return shared  # real slices, or by now the same
+    return own
 
 
 def weights_dir() -> Path:
@@ -96,10 +103,14 @@ def is_writable(folder: Path) -> bool:
         return False
 
 
+def _home() -> Path:
+    return platformdirs.user_data_path("ippy", appauthor=False)
+
+
 @cache
 def _own_root() -> Path:
     """Return the user's folder for what the course makes; one for today where there is no home."""
-    home = platformdirs.user_data_path("ippy", appauthor=False)
+    home = _home()
     return home if is_writable(home) else Path(tempfile.mkdtemp(prefix="ippy-"))
 
 

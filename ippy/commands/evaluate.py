@@ -70,6 +70,10 @@ def add(commands: Subparsers) -> None:
 def _evaluate(args: argparse.Namespace) -> None:
     if args.record and args.data is None:
         raise ValueError("--record enters scores on real slices: say which, --data FOLDER")
+    if args.csv is not None and args.csv.is_dir():
+        raise ValueError(
+            f"--csv {args.csv} is a folder; name a file, e.g. {args.csv / 'scores.csv'}"
+        )
     folder = args.data or data_dir() / "test"
     images = MayoDataset(folder, cache_bytes=0, skip_bad=args.skip_bad, white=args.white)
     report_skipped(images)
@@ -86,8 +90,6 @@ def _evaluate(args: argparse.Namespace) -> None:
         print(MISSING_FEATURES, file=sys.stderr)
     table = evaluate(models, images, problem, metrics=metrics, first=args.first, progress=True)
     slices = [path.relative_to(folder).as_posix() for path in images.paths[: args.first]]
-    if args.csv is not None:
-        _write_rows(table, args.csv, args.task, problem.noise_level, slices)
     means = summarise(table)
     formats = {name: f"{{:.{metric.digits}f}}".format for name, metric in METRICS.items()}
     print(f"Means over {len(slices)} slices of {folder}")
@@ -101,6 +103,8 @@ def _evaluate(args: argparse.Namespace) -> None:
             for name, sha256 in files.items()
         }
         amend(entries, args.task)
+    if args.csv is not None:
+        _write_rows(table, args.csv, args.task, problem.noise_level, slices)
 
 
 def _trained(task: str) -> dict[str, nn.Module]:

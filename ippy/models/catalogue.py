@@ -99,6 +99,6 @@ def build(name: str, *, seed: int | None = None) -> nn.Module:
 
 def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
     """Return what ``make`` returns with torch's global random state at a seed; it is put back."""
-    with torch.random.fork_rng(devices=[]):  # the weights are drawn on the CPU
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]):  # drawn there, on any machine
         torch.default_generator.manual_seed(seed)
         return make()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ippy.base.checks import LARGEST, check_choice, check_counts, check_number, check_type
-from ippy.base.images import check_batch, check_match
+from ippy.base.images import check_batch, check_match, check_values
 from ippy.models.base import Model
 from ippy.models.gated import GatedUNet
 from ippy.operators import LinearOperator
@@ -84,7 +84,8 @@ class Unrolled(Model):
         Raises:
             TypeError: One of them is something else, or of another type than the weights.
             ValueError: The images have another number of axes or channels, are empty, on another
-                device or not finite, or there are more or fewer data.
+                device or not finite; or the data are not those of as many images of this size, or
+                not finite.
         """
         check_batch("images", images, self.in_ch)
         check_match("images", images, self.tau)
@@ -95,6 +96,18 @@ class Unrolled(Model):
                 f"y has shape {tuple(y.shape)} and images {tuple(images.shape)}; expected one "
                 "measurement an image, (B, 1, ., .)"
             )
+        check_match("y", y, self.tau)
+        check_values("y", y)
+        size = tuple(images.shape[2:])
+        for name, tensor, expected in (
+            ("images", images, operator.in_shape or size),
+            ("y", y, operator.out_shape or size),
+        ):
+            if tuple(tensor.shape[2:]) != tuple(expected):
+                raise ValueError(
+                    f"{name} has shape {tuple(tensor.shape)}; expected (B, C, {expected[0]}, "
+                    f"{expected[1]}) for this operator and images of {size[0]}x{size[1]} pixels"
+                )
 
     @staticmethod
     def check_settings(*, shared: bool, tau: float, **counts: int) -> None:

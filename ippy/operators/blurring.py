@@ -146,7 +146,7 @@ def _custom_kernel(kernel: Tensor) -> Tensor:
             "kernel sums to 0; expected a blur, which keeps some of the brightness. An edge filter "
             "is an operator of its own: subclass LinearOperator"
         )
-    return kernel.detach()
+    return kernel.detach().clone()
 
 
 def _taps(kernel: Tensor) -> Taps:

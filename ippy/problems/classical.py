@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ippy.base.checks import LARGEST, check_counts, check_number, check_type
-from ippy.base.images import check_batch, check_match, check_tensor
+from ippy.base.images import check_batch, check_match, check_tensor, check_values
 from ippy.operators import Blurring, FourierSampling, Ghost, LinearOperator, ParallelBeam
 from ippy.operators.linear import accumulator
 from ippy.problems.normal import NormalEquations, laplacian, periodic_solution
@@ -68,8 +68,9 @@ class Classical(nn.Module):
             check_match("y", y, self.kernel)
             y = y.to(self.kernel.dtype)  # under autocast it may be half precision
             return y, self.operator.direct(y)
-        image = self.operator.direct(y)
         check_tensor("y", y, axes=(4,), expected="(B, 1, ., .)", sizes={1: 1})
+        check_values("y", y)  # the solvers square
+        image = self.operator.direct(y)
         return y.to(accumulator(y.dtype)), image.to(accumulator(image.dtype))
 
 

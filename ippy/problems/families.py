@@ -10,13 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ippy.base.checks import check_number, check_window
+from ippy.base.checks import check_number, check_type, check_window
+from ippy.base.images import check_batch
 from ippy.operators import Blurring, LinearOperator
 from ippy.problems.informed import InformedProblem, noise_deviation, noise_map
 from ippy.problems.noise import LARGEST_LEVEL
 from ippy.problems.tasks import InverseProblem, motion_deblurring
 
 LEAST_LEVEL = 1e-6  # of the noise in a family: its logarithm is drawn
+LARGEST_ANGLE = 360.0  # degrees
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,12 @@ class RandomBlurs(InformedProblem):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_type("lengths", self.lengths, (tuple, list), "(5, 7, 9)")
+        if not self.lengths:
+            raise ValueError("lengths is empty; expected odd numbers of pixels, such as (5, 7, 9)")
         for k, length in enumerate(self.lengths):
             check_window(f"lengths[{k}]", length)
+        _check_range("angles", self.angles, least=-LARGEST_ANGLE, most=LARGEST_ANGLE)
         _check_levels(self.noise_levels)
 
     def draw(self, rng: np.random.Generator) -> InverseProblem:
@@ -78,7 +84,12 @@ class RandomNoise(InverseProblem):
         _check_levels(self.noise_levels)
 
     def network_input(self, y: Tensor) -> Tensor:
-        """Return the noisy image and the noise map, (B, 2, H, W)."""
+        """Return the noisy image and the noise map, (B, 2, H, W).
+
+        Raises:
+            ValueError: ``y`` is not (B, 1, H, W), is empty, or holds NaN or infinity.
+        """
+        check_batch("y", y, 1)
         return torch.cat([y, noise_map(y, noise_deviation(y, self.noise_level))], dim=1)
 
     def draw(self, rng: np.random.Generator) -> RandomNoise:
@@ -87,8 +98,15 @@ class RandomNoise(InverseProblem):
 
 
 def _check_levels(levels: tuple[float, float]) -> None:
-    least = check_number("noise_levels[0]", levels[0], least=LEAST_LEVEL, most=LARGEST_LEVEL)
-    check_number("noise_levels[1]", levels[1], least=least, most=LARGEST_LEVEL)
+    _check_range("noise_levels", levels, least=LEAST_LEVEL, most=LARGEST_LEVEL)
+
+
+def _check_range(name: str, ends: tuple[float, float], *, least: float, most: float) -> None:
+    check_type(name, ends, (tuple, list), "(least, largest)")
+    if len(ends) != 2:
+        raise ValueError(f"{name} has {len(ends)} entries; expected two, (least, largest)")
+    least = check_number(f"{name}[0]", ends[0], least=least, most=most)
+    check_number(f"{name}[1]", ends[1], least=least, most=most)
 
 
 def _random_level(levels: tuple[float, float], rng: np.random.Generator) -> float:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ippy.base.checks import check_type
+from ippy.base.images import check_tensor
 from ippy.operators import LinearOperator
 from ippy.operators.linear import accumulator
 from ippy.problems.smooth_inverse import SmoothInverse
@@ -50,6 +51,7 @@ class InformedProblem(InverseProblem):
         Raises:
             ValueError: ``y`` has another shape, is empty, or holds NaN or infinity.
         """
+        check_tensor("y", y, axes=(4,), expected="(B, 1, ., .)", sizes={1: 1})
         start = self.start(y)
         start, y = start.to(accumulator(start.dtype)), y.to(accumulator(y.dtype))
         inverse = SmoothInverse(self.operator, start.shape[-2:], like=start)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ippy.base.checks import check_counts, check_number, check_type
-from ippy.base.images import check_tensor
+from ippy.base.images import check_tensor, check_values
 from ippy.operators import LinearOperator
 from ippy.operators.linear import accumulator
 from ippy.problems.informed import LEAST_NOISE, noise_deviation, noise_map
@@ -68,8 +68,9 @@ class PlugAndPlay(nn.Module):
     def forward(self, y: Tensor) -> Tensor:
         """Restore measurements (B, 1, ., .); no gradient."""
         check_tensor("y", y, axes=(4,), expected="(B, 1, ., .)", sizes={1: 1})
+        check_values("y", y)
         z = self.operator.direct(y)
-        y = y.to(accumulator(y.dtype))
+        z, y = z.to(accumulator(z.dtype)), y.to(accumulator(y.dtype))
         K = NormalEquations(self.operator, self.operator.in_shape or y.shape[-2:], like=y)
         data, sigma = K.data(y), noise_deviation(y, self.noise_level).clamp(min=LEAST_NOISE)
         for strength in self._strengths(sigma):  # (B, 1, 1, 1)

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ippy.base.checks import check_choice, check_integer, check_type
 from ippy.base.device import get_device, usable
-from ippy.base.images import check_slice
+from ippy.base.images import check_slice, check_tensor, check_values
 from ippy.operators import LinearOperator
 from ippy.problems import InverseProblem
 from ippy.quality import metrics as measures
@@ -125,7 +125,7 @@ def data_residual(x_hat: Tensor, y: Tensor, operator: LinearOperator) -> Tensor:
     """Return ||K x_hat - y|| / ||y|| of each image, (B,): how far an answer is from its data.
 
     It needs no truth. That of the truth is the noise: an answer far above it contradicts the data,
-    one far below explains noise.
+    one far below explains noise. A measurement of zeros that is explained has 0.
 
     Args:
         x_hat: Estimates (B, 1, H, W).
@@ -133,10 +133,18 @@ def data_residual(x_hat: Tensor, y: Tensor, operator: LinearOperator) -> Tensor:
         operator: The operator K that made them.
 
     Raises:
-        ValueError: ``x_hat`` is no image that K takes, or holds NaN or infinity.
+        ValueError: ``x_hat`` is no image that K takes, ``y`` is not of the shape of K x_hat, or one
+            holds NaN or infinity.
     """
-    misfit = (operator(x_hat) - y).flatten(1).norm(dim=1)
-    return misfit / y.flatten(1).norm(dim=1)
+    explained = operator(x_hat)
+    check_tensor("y", y, axes=(x_hat.ndim,), expected="the shape of K x_hat")
+    check_values("y", y, wait=True)
+    if y.shape != explained.shape:
+        raise ValueError(
+            f"y has shape {tuple(y.shape)}; K x_hat has {tuple(explained.shape)}, expected the same"
+        )
+    misfit = (explained - y).flatten(1).norm(dim=1)
+    return torch.where(misfit == 0, misfit, misfit / y.flatten(1).norm(dim=1))
 
 
 class Start(nn.Module):

@@ -73,7 +73,7 @@ class SSIMLoss(nn.Module):
         return 1 - self.ssim_map(x_hat, x).mean()
 
     def ssim_map(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        """Return SSIM window by window: (B, C, H, W), at most 1."""
+        """Return SSIM window by window: (B, C, H, W), at most 1 but for rounding."""
         check_pair(x_hat, x, data_range=1)
         return self._compare(_at_least_float32(x_hat), _at_least_float32(x))
 
@@ -154,7 +154,7 @@ class FourierLoss(nn.Module):
         """Return which coefficients are compared: (H, W) booleans."""
         rows = torch.fft.fftfreq(H, device=device)[:, None]  # (H, 1), cycles per pixel
         columns = torch.fft.fftfreq(W, device=device)[None, :]  # (1, W)
-        return torch.hypot(rows, columns) >= self.high_pass
+        return torch.hypot(rows, columns) >= self.high_pass * (1 - 1e-6)  # float32 rounds down
 
 
 class PerceptualLoss(nn.Module):
@@ -235,8 +235,9 @@ class CombinedLoss(nn.Module):
                     f"{example}"
                 )
             weight = check_number(f"weights[{name!r}]", entry[0], least=0, most=LARGEST)
-            # a tensor stays one: it may be learned
             self.weights[name] = entry[0] if isinstance(entry[0], Tensor) else weight
+            if isinstance(entry[0], nn.Parameter):  # it is learned
+                self.register_parameter(f"weight_{len(self.weights) - 1}", entry[0])
             check_type(f"losses[{name!r}][1]", entry[1], nn.Module, "nn.MSELoss()")
         self.losses = nn.ModuleList(loss for _, loss in losses.values())
 

@@ -5,6 +5,8 @@ Both are called as the metrics are, ``(x_hat, x)``, and return a float tensor (B
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from scipy import ndimage
@@ -15,6 +17,7 @@ from ippy.base.images import check_pair, check_tensor
 
 REACH = 6  # pixels from the middle of an edge to either end of its profile
 STEP = 0.25  # pixels between two samples of a profile
+LEAST_CONTRAST = 0.01  # of the truth's: an edge with less is gone
 
 
 def detail(x_hat: Tensor, x: Tensor, *, cutoff: float = 0.25) -> Tensor:
@@ -49,7 +52,9 @@ def edge_width(x_hat: Tensor, x: Tensor, *, share: float = 0.01) -> Tensor:
 
     Of the pixels where the truth is steepest, a profile of the estimate is taken across the edge;
     its width is its contrast divided by its largest slope, and the median over the edges is
-    returned. A step that was blurred by a Gaussian of s pixels is 2.5 s wide.
+    returned. A step that was blurred by a Gaussian of s pixels is 2.5 s wide. An edge with less
+    than a hundredth of the truth's contrast is gone: it is infinitely wide. Where the truth is
+    flat the width is NaN.
 
     Args:
         x_hat: Estimates (B, 1, H, W), 16x16 pixels or more.
@@ -77,6 +82,12 @@ def _edge_width(x_hat: np.ndarray, x: np.ndarray, share: float) -> float:
     direction = inside[:, *places] / np.maximum(steepness[places], 1e-12)  # (2, n), across
     t = np.arange(-REACH, REACH + STEP, STEP)
     points = np.stack(places)[..., None] + REACH + direction[..., None] * t  # (2, n, samples)
-    profiles = ndimage.map_coordinates(x_hat, points, order=3, mode="mirror")
+    profiles, true = (
+        ndimage.map_coordinates(image, points, order=3, mode="mirror") for image in (x_hat, x)
+    )
+    contrast, least = np.ptp(profiles, axis=1), LEAST_CONTRAST * np.ptp(true, axis=1)
+    if not least.any():
+        return math.nan
     slopes = np.abs(np.diff(profiles, axis=1)).max(axis=1) / STEP
-    return float(np.median(np.ptp(profiles, axis=1) / np.maximum(slopes, 1e-12)))
+    widths = contrast / np.maximum(slopes, 1e-12)
+    return float(np.median(np.where(contrast < least, np.inf, widths)))

@@ -49,8 +49,8 @@ def restore(
             type and in evaluation mode, and is given back in the mode that it was in.
         y: Measurements (B, C, H, W), on any device; with ``problem`` those that it makes.
         problem: What was measured, where a measurement is no image or the model is shown more: it
-            gets what ``problem.network_input`` makes of ``y``. If it knows or takes the operator,
-            it gets ``y`` whole.
+            gets what ``problem.network_input`` makes of ``y``. If it takes the operator, it gets
+            ``y`` whole; so does a method that knows its operator, with ``problem`` or without.
         tile: Side of the tiles in pixels, 64 or more, a multiple of 8; None for whole images.
         overlap: Pixels that neighbouring tiles share, a multiple of 8, at most half a tile.
 
@@ -66,15 +66,19 @@ def restore(
     check_type("model", model, nn.Module, "build('UNet')")
     check_tensor("y", y, axes=(4,), expected="(B, C, H, W)")
     check_values("y", y, wait=True)
+    device = next(chain(model.parameters(), model.buffers()), y).device
     if problem is not None or takes_operator(model):
         check_type("problem", problem, InverseProblem, "sparse_view_ct()")
         images = problem.network_input(y)
         if knows_operator(model) or takes_operator(model):
-            device = next(chain(model.parameters(), model.buffers()), y).device
             given = arguments(model, images.to(device), y.to(device), problem.known_operator)
             with in_evaluation_mode(model):
                 return run("model", model, *given, size=images.shape[2:]).to(y.device)
         y = images
+    elif knows_operator(model):
+        size = getattr(getattr(unwrap(model), "operator", None), "in_shape", None)
+        with in_evaluation_mode(model):
+            return run("model", model, y.to(device), size=size).to(y.device)
     grid = math.lcm(GRID, getattr(unwrap(model), "patch_size", 1))
     overlap = check_integer("overlap", overlap)
     if tile is not None:
@@ -85,7 +89,6 @@ def restore(
 
     padded = pad_to_multiple(y, grid)  # (B, C, H', W')
     rows, columns = (_spans(length, tile, overlap) for length in padded.shape[2:])
-    device = next(chain(model.parameters(), model.buffers()), y).device
     x_hat = None
     with in_evaluation_mode(model):
         for number, (top, bottom, down), (left, right, across) in product(

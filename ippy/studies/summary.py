@@ -37,7 +37,7 @@ def summarise(name: str, *, complete: bool = True) -> pd.DataFrame:
     if "recipe.steps" in table:
         table["cpu_seconds"] = table.cpu_seconds.where(table["recipe.steps"].notna())
     factors = [factor for factor in load(name).rows[0] if factor != "seed"]
-    groups = table.groupby(factors, sort=False)
+    groups = table.groupby(factors, sort=False, dropna=False)  # None is a setting, too
     there = [column for column in COLUMNS if column in table]
     means = groups[there].mean().rename(columns=COLUMNS)
     means.insert(0, "seeds", groups.size())

@@ -88,9 +88,9 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
             "training_loss": history.loss[-1],
             **all_scores(model, job, real),
         }
-        append(record, row)
         if job.ship_to is not None and record.parent == studies_dir():  # not when a row is checked
             save_checkpoint(model, job.ship_to, record={"study": name} | row)
+        append(record, row)  # last: a row that is there is never run again
         return {}
 
     try:

@@ -7,6 +7,7 @@ engine, which knows the device, the precision and other processes (:mod:`ippy.tr
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -46,7 +47,7 @@ class Objective(nn.Module):
     def __init__(self, model: nn.Module, loss: nn.Module) -> None:
         super().__init__()
         self.model, self.loss = model, loss
-        self.knows_positions = hasattr(unwrap(model), "patch_size")
+        self.knows_positions = "origin" in inspect.signature(unwrap(model).forward).parameters
         self.takes_operator = takes_operator(model)
         self.dtype = next(weight.dtype for weight in model.parameters())
 

@@ -101,7 +101,7 @@ def load_checkpoint(
             another architecture; or there is no such model or device.
     """
     check_type("model", model, (str, nn.Module), '"UNet"')
-    module = build(model) if isinstance(model, str) else model
+    module = build(model, seed=0) if isinstance(model, str) else model
     if path is None:
         if not isinstance(model, str):
             raise ValueError(f"a {type(model).__name__} was given without a path; say which file")

@@ -192,7 +192,10 @@ def how_to_restore(path: Path) -> str:
 def _folder_of_the_course(path: Path) -> str | None:
     """Return the name of the folder in the course's ``weights/`` that a file is in."""
     folder = path.parent
-    return folder.name if folder.parent.resolve() == weights_dir().resolve() else None
+    try:
+        return folder.name if folder.parent.resolve() == weights_dir().resolve() else None
+    except FileNotFoundError:  # there is no course here
+        return None
 
 
 def _is_entry(entry: object) -> bool:

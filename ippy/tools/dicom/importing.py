@@ -238,4 +238,5 @@ def _write_report(path: Path, source: Path, files: list[Path], results: dict[Pat
     table = csv.writer(text)
     table.writerow(["file", "slice or reason for leaving it out"])
     table.writerows([file.relative_to(source).as_posix(), results[file]] for file in files)
-    write_atomically(path, lambda file: file.write(text.getvalue().encode(errors="replace")))
+    content = text.getvalue().encode(errors="replace")
+    write_atomically(path, lambda file: file.write(content), private=True)
