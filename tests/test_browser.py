@@ -142,7 +142,9 @@ def test_every_picture_loads(opened: tuple[Page, Log]) -> None:
 
 def test_folded_solutions_open(opened: tuple[Page, Log]) -> None:
     page, _ = opened
-    for solution in page.locator(".solution.dropdown").all():
+    solutions = page.locator(".solution.dropdown").all()
+    assert solutions or not page.url.endswith("introduction.html")  # which has three
+    for solution in solutions:
         content = solution.locator("p").nth(1)  # the first is the title
         assert not content.is_visible()
         solution.locator("button.toggle-button").click()

@@ -48,7 +48,11 @@ from ippy.operators import (
 )
 from ippy.operators.blurring import gaussian_kernel, motion_kernel
 from ippy.problems import (
+    InformedProblem,
     InverseProblem,
+    PlugAndPlay,
+    RandomBlurs,
+    RandomNoise,
     Tikhonov,
     TotalVariation,
     gaussian_noise,
@@ -62,6 +66,9 @@ from ippy.quality import (
     FourierLoss,
     PerceptualLoss,
     SSIMLoss,
+    data_residual,
+    detail,
+    edge_width,
     evaluation,
     metrics,
     restore,
@@ -320,6 +327,16 @@ def ssim(result: Tensor, x_hat: Tensor, x: Tensor, data_range: float) -> None:
     assert (result.abs() <= 1 + 1e-5).all()
     if not x.is_meta:
         assert metrics.ssim(x, x, data_range=data_range).allclose(torch.ones(len(x)))
+
+
+@paired(detail, smallest=8)
+def fine_detail(result: Tensor, x: Tensor, **_: Any) -> None:
+    assert result.shape == x.shape[:1]
+
+
+@paired(edge_width, smallest=16)
+def width_of_edges(result: Tensor, x: Tensor, **_: Any) -> None:
+    assert result.shape == x.shape[:1] and (result >= 0).logical_or(result.isnan()).all()
 
 
 def check_loss(loss: nn.Module, value: Tensor, x: Tensor) -> None:
@@ -592,6 +609,71 @@ def tikhonov(result: Tensor, y: Tensor, **_: Any) -> None:
 )
 def total_variation(result: Tensor, y: Tensor, **_: Any) -> None:
     same(result, y)
+
+
+# Ways that know or are shown the operator.
+
+
+denoiser = nn.AvgPool3d((2, 1, 1))  # of the image and its noise map, (B, 2, H, W)
+
+
+@entry(
+    make_and_deblur(PlugAndPlay),
+    operator=blurs,
+    noise_level=st.floats(0, 2),
+    denoiser=st.just(denoiser),
+    steps=st.integers(1, 3),
+    strongest=st.floats(1e-3, 1),
+    y=measured_images,
+)
+def plug_and_play(result: Tensor, y: Tensor, **_: Any) -> None:
+    assert result.shape == y.shape and (y.is_meta or result.isfinite().all())
+
+
+def make_and_show(make: type[InverseProblem]) -> Callable[..., Tensor]:
+    def call(y: Any, **arguments: Any) -> Tensor:
+        return make(**arguments).network_input(y)
+
+    return call
+
+
+@entry(make_and_show(InformedProblem), operator=blurs, noise_level=level, y=measured_images)
+def informed(result: Tensor, y: Tensor, **_: Any) -> None:
+    assert result.shape == (len(y), 4, *y.shape[2:]) and (y.is_meta or result.isfinite().all())
+
+
+@entry(
+    make_and_show(RandomNoise),
+    noise_level=level,
+    noise_levels=st.just((0.01, 0.1)),
+    y=measured_images,
+)
+def shown_noise(result: Tensor, y: Tensor, **_: Any) -> None:
+    assert result.shape == (len(y), 2, *y.shape[2:]) and (y.is_meta or result.isfinite().all())
+
+
+def draw(**arguments: Any) -> InverseProblem:
+    return RandomBlurs(**arguments).draw(np.random.default_rng(0))
+
+
+@entry(
+    draw,
+    lengths=st.sampled_from([(5,), (3, 9)]),
+    angles=st.sampled_from([(0.0, 180.0), (20, 20)]),
+    noise_levels=st.just((0.01, 0.1)),
+)
+def drawn(result: InverseProblem, noise_levels: Any, **_: Any) -> None:
+    assert noise_levels[0] * 0.999 <= result.noise_level <= noise_levels[1] * 1.001
+
+
+@entry(
+    data_residual,
+    x_hat=st.builds(tensor, *map(st.just, (2, 1, 16, 20))),
+    y=st.builds(tensor, *map(st.just, (2, 1, 16, 20))),
+    operator=st.just(motion_deblurring().operator),
+)
+def residual(result: Tensor, x_hat: Tensor, **_: Any) -> None:
+    assert result.shape == x_hat.shape[:1] and not (x_hat.is_meta or result.isnan().any())
 
 
 # Files.

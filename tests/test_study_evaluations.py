@@ -22,7 +22,7 @@ from ippy.problems import (
     motion_deblurring,
 )
 from ippy.quality import evaluate, summarise
-from ippy.studies import MISTAKES, SITUATIONS, Evaluation, engine, load, read
+from ippy.studies import MISTAKES, SITUATIONS, Evaluation, engine, load, read, worker
 from ippy.studies.definition import Job, digest, names
 from ippy.studies.record import append, read_rows, record_path, status
 from ippy.studies.worker import operations, train_row
@@ -146,7 +146,10 @@ def test_the_cheapest_row_of_the_book_repeats() -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_the_weights_of_a_trained_row_may_be_shipped(tiny_course: Path) -> None:  # noqa: F811
+def test_the_weights_of_a_trained_row_may_be_shipped(
+    tiny_course: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from .test_studies import DEFINITION as TRAINS
 
     shipped = TRAINS.replace(
@@ -156,6 +159,14 @@ def test_the_weights_of_a_trained_row_may_be_shipped(tiny_course: Path) -> None:
     target = tiny_course / "weights" / "own" / "Small.pth"
     train_row("tiny", "loss=l1,seed=0", tiny_course / "elsewhere" / "checked.json")
     assert not target.exists()  # a row that is only checked
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="full"):
+
+        def full(*_: object, **__: object) -> None:
+            raise OSError("the disk is full")
+
+        patch.setattr(worker, "save_checkpoint", full)
+        train_row("tiny", "loss=l1,seed=0", record_path("tiny"))
+    assert not record_path("tiny").exists()  # the row is not done: it is run again
     train_row("tiny", "loss=l1,seed=0", record_path("tiny"))
     own = load_checkpoint("LossStudyCNN", target)
     (path,) = (tiny_course / "studies" / "runs" / "tiny").glob("*/loss=l1,seed=0.pth")

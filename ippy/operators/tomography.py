@@ -20,7 +20,7 @@ from ippy.operators.linear import LinearOperator, accumulator
 from ippy.operators.sparse import SparseMatrix
 
 FILTERS = ("ramp", "shepp-logan", "hann")
-LARGEST_MATRIX = 10**9
+LARGEST_MATRIX = 2 * 10**8
 IN_CACHE = 8  # images multiplied together: what the sums read stays in the cache
 
 # A view at the angle a, 90 - a, 90 + a or 180 - a degrees is the view at a of the image turned or
@@ -68,7 +68,7 @@ class ParallelBeam(LinearOperator):
         if n * n * views > LARGEST_MATRIX:
             raise ValueError(
                 f"n is {n} and views is {views}, too many to store; expected n * n * views of "
-                f"{LARGEST_MATRIX:.0e} at most, which takes 7 GB"
+                f"{LARGEST_MATRIX:.0e} at most, which takes 5 GB"
             )
         self.n, self.views, self.bins = n, views, bins
         self.in_shape, self.out_shape = (n, n), (views, bins)

@@ -84,8 +84,8 @@ def evaluate(
 
     Returns:
         A tidy table with columns ``model``, ``image`` (its number) and one per metric. The rows of
-        the image that the models get come first, under "Measurement" where it is one, else what it
-        is, such as "FBP"; then the models in their order.
+        ``problem.start`` come first, under "Measurement" where it is one, else what it is, such as
+        "FBP"; then the models in their order.
 
     Raises:
         TypeError: An argument is of the wrong type, or a model returns no tensor.
@@ -136,9 +136,11 @@ def data_residual(x_hat: Tensor, y: Tensor, operator: LinearOperator) -> Tensor:
         ValueError: ``x_hat`` is no image that K takes, ``y`` is not of the shape of K x_hat, or one
             holds NaN or infinity.
     """
+    check_type("operator", operator, LinearOperator, "motion_deblurring().operator")
+    for name, tensor in (("x_hat", x_hat), ("y", y)):
+        check_tensor(name, tensor, axes=(4,), expected="(B, 1, ., .)", sizes={1: 1})
+        check_values(name, tensor, wait=True)
     explained = operator(x_hat)
-    check_tensor("y", y, axes=(x_hat.ndim,), expected="the shape of K x_hat")
-    check_values("y", y, wait=True)
     if y.shape != explained.shape:
         raise ValueError(
             f"y has shape {tuple(y.shape)}; K x_hat has {tuple(explained.shape)}, expected the same"
