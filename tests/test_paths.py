@@ -105,6 +105,9 @@ def test_a_checkpoint_is_read_from_a_folder_that_may_only_be_read(shared, lock, 
     loaded = load_checkpoint("CNN")
     assert all(p.equal(q) for p, q in zip(model.parameters(), loaded.parameters(), strict=True))
     assert sorted(shared.rglob("*")) == before
+    with pytest.raises(OSError, match="nothing was written") as caught:
+        save_checkpoint(model, weights_dir() / "CNN.pth")
+    assert caught.value.filename == str(weights_dir() / "CNN.pth")  # not a file of ours beside it
     path = save_checkpoint(model, output_dir("weights/demo") / "CNN.pth")
     assert load_checkpoint("CNN", path) and not path.is_relative_to(shared)
 

@@ -8,9 +8,11 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from filelock import FileLock
 
 PART = ".part"  # a file being written is .<name>.<random>.part beside its target
 
@@ -65,6 +67,32 @@ def _rename(beside: Path, path: Path) -> None:
         except PermissionError:
             time.sleep(wait)
     beside.replace(path)
+
+
+@contextlib.contextmanager
+def locked(lock: Path, target: Path) -> Iterator[None]:
+    """Hold a lock while a file is changed, so that one process at a time does.
+
+    Args:
+        lock: The lock's own file; its folder is made if it is not there.
+        target: What is changed under it, to be named where that folder can't be written.
+
+    Raises:
+        OSError: The folder can't be written, or another process has held the lock for a minute.
+    """
+    held = FileLock(lock, timeout=60)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held.acquire()
+    except OSError as error:
+        if error.errno is None:  # it waited in vain, and says so
+            raise
+        reason = f"{error.strerror}; nothing was written"
+        raise OSError(error.errno, reason, str(target)) from error
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def remove_leftovers(path: Path) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock
 
-from ippy.base.files import write_atomically
+from ippy.base.files import locked, write_atomically
 from ippy.base.paths import studies_dir
 from ippy.studies.definition import Study, is_stale, load, row_key
 
@@ -88,9 +88,9 @@ def append(path: Path, row: Row) -> None:
         write_atomically(path, lambda file: file.write(content.encode()))
 
 
-def _locked(path: Path) -> FileLock:
+def _locked(path: Path) -> AbstractContextManager[None]:
     """Return the lock of a record, which one process at a time holds."""
-    return FileLock(path.with_name(f".{path.name}.lock"), timeout=60)
+    return locked(path.with_name(f".{path.name}.lock"), path)
 
 
 def merge_shards(name: str) -> int:

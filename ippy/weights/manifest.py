@@ -10,10 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from ippy.base.checks import check_choice
-from ippy.base.files import remove_leftovers, write_atomically
+from ippy.base.files import locked, remove_leftovers, write_atomically
 from ippy.base.paths import as_path, studies_dir, weights_dir
 from ippy.models import LABELS, NAMES
 from ippy.problems import TASKS
@@ -77,8 +75,7 @@ def write_recorded(path: Path, content: bytes, entry: Mapping[str, Any]) -> None
         ValueError: The folder's manifest is damaged. Nothing was written.
         OSError: The disk is full or the folder can't be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.parent / LOCK, timeout=60):  # another process may be saving its own model
+    with locked(path.parent / LOCK, path):  # another process may be saving its own model
         for written in (path, path.with_name(MANIFEST)):
             remove_leftovers(written)
         before = read_manifest(path.parent)
@@ -120,7 +117,7 @@ def amend(entries: Mapping[str, Mapping[str, Any]], task: str = REFERENCE) -> No
         OSError: The disk is full or the folder can't be written.
     """
     folder = task_folder(task)
-    with FileLock(folder / LOCK, timeout=60):
+    with locked(folder / LOCK, folder / MANIFEST):
         recorded = read_manifest(folder)
         for name, entry in entries.items():
             if recorded.get(name, {}).get("sha256") != entry["sha256"]:
