@@ -47,7 +47,10 @@ class Objective(nn.Module):
     def __init__(self, model: nn.Module, loss: nn.Module) -> None:
         super().__init__()
         self.model, self.loss = model, loss
-        self.knows_positions = "origin" in inspect.signature(unwrap(model).forward).parameters
+        inner = unwrap(model)
+        self.knows_positions = (
+            hasattr(inner, "patch_size") and "origin" in inspect.signature(inner.forward).parameters
+        )
         self.takes_operator = takes_operator(model)
         self.dtype = next(weight.dtype for weight in model.parameters())
 
