@@ -45,4 +45,5 @@ def summarise(name: str, *, complete: bool = True) -> pd.DataFrame:
     means["spread (dB)"] = score.max() - score.min()
     if "diverged" in table:
         means["diverged"] = groups["diverged"].count()
-    return means.round({column: DIGITS.get(column, 2) for column in means})
+    means = means.round({column: DIGITS.get(column, 2) for column in means})
+    return means.astype({COLUMNS["cpu_seconds"]: "Int64"})  # whole numbers, or missing
