@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TEXT = " ".join((ROOT / "book" / "your_picture.md").read_text(encoding="utf-8").split())
 PAGE = runpy.run_path(str(ROOT / "book" / "_sphinx" / "your_picture.py"))
 UNETS = "UNet", "ResidualUNet", "AttentionUNet", "UNetPP"
+NETWORKS = *NAMES, "GatedUNet"
 
 
 class Scores(NamedTuple):
@@ -36,7 +37,7 @@ def scores(angle: float, noise: float = 0.01) -> dict[str, Scores]:
     x = pixels[None, None].float() / 255
     problem = motion_deblurring(noise, angle)
     y = problem.measure(x, torch.Generator().manual_seed(0))
-    images = {name: restore(load_checkpoint(name), y) for name in (*NAMES, "GatedUNet")}
+    images = {name: restore(load_checkpoint(name), y) for name in NETWORKS}
     images |= {"Tikhonov": Tikhonov(problem.operator)(y), "measurement": y}
 
     def score(x_hat: torch.Tensor) -> Scores:
@@ -72,7 +73,7 @@ def test_at_90_degrees_the_measurement_is_better_and_tikhonov_best():
     assert "Tikhonov, which is told the angle, loses less than 1 dB" in TEXT
     assert "at 1 % Tikhonov is the best by more than 4 dB" in TEXT
     turned = scores(90)
-    others = [turned[name].psnr for name in (*NAMES, "GatedUNet")]
+    others = [turned[name].psnr for name in NETWORKS]
     assert max(others) < turned["measurement"].psnr < turned["Tikhonov"].psnr - 4
     assert scores(20)["Tikhonov"].psnr - turned["Tikhonov"].psnr < 1
 

@@ -62,7 +62,8 @@ def test_the_width_has_nothing_to_do_with_contrast():
 def test_an_edge_that_is_gone_is_not_sharp():
     x = disc(0.7)
     flat = torch.full_like(x, 0.5)
-    for gone in (flat, flat + 1e-6 * torch.rand(x.shape, generator=torch.manual_seed(0))):
+    noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(0))
+    for gone in (flat, flat + 1e-6 * noise):
         assert edge_width(gone, x).item() == math.inf
     assert math.isnan(edge_width(x, flat).item())
 
