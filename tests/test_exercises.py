@@ -16,10 +16,12 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ippy import exercises
 from ippy.exercises import EXERCISES, Feedback, calling, check, judge
+from ippy.exercises.diagnosis import FEW
 from ippy.models.vit import patchify
 from ippy.operators import LinearOperator
 
@@ -156,6 +158,42 @@ def test_what_goes_wrong_is_explained(answer: Callable, words: str) -> None:
     assert words in feedback.text
 
 
+def leaves(a: Tensor, b: Tensor) -> Tensor:
+    raise SystemExit
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "words"),
+    [
+        ("step-size", lambda norm: (2, 0), "returns 2 things; expected one number"),
+        ("step-size", lambda norm: str(2 / norm**2), "returns a text; expected a number"),
+        ("standard-error", lambda a, b: (a.mean(), b.mean()), "returns 2 things"),
+        ("standard-error", lambda a, b: f"{(a - b).mean()}", "returns a text"),
+        ("l1", leaves, "with SystemExit"),
+        ("l1", lambda a, b: np.abs(a - b).mean(), "NumPy keeps no gradients"),
+        ("l1", nn.Module(), "missing the required"),
+        ("patchify", lambda x, P: x.long().softmax(-1), "NotImplementedError"),
+        ("crossover", 511, "too small"),
+        ("many-tests", 1.1, "Very close"),
+    ],
+)
+def test_what_is_said_of_other_results(name: str, answer: Any, words: str) -> None:
+    feedback = judge(name, answer)
+    assert feedback.verdict == "wrong"
+    assert words in feedback.text
+
+
+def test_a_large_gradient_is_shown_at_one_entry() -> None:
+    def halved_backward(x: Tensor, P: int) -> Tensor:
+        patches = patchify(x, P)
+        keep = (patches.numel() > FEW) / 2
+        return patches - keep * patches + keep * patches.detach()
+
+    text = judge("patchify", halved_backward).text
+    assert "with respect to entry [" in text
+    assert "tensor of shape" not in text.partition("entry [")[2]
+
+
 def test_a_wrong_border_is_seen() -> None:
     def rolled(x: Tensor, y: Tensor, K: LinearOperator, t: float) -> Tensor:
         """Like the right step, but as if the images went on periodically."""
@@ -198,7 +236,12 @@ def test_an_endless_loop_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
         ("rounding", "58.9 %", "percent"),
         ("rounding", "58.9 decibel", "the number alone, in dB"),
         ("rounding", {58.9}, "one number (in dB)"),
-        ("step-size", lambda norm: (2, 0), "two numbers. Write a decimal point, `2.0`"),
+        ("attention", F.scaled_dot_product_attention, "`scaled_dot_product_attention` aside"),
+        ("l1", nn.L1Loss(), "`L1Loss` aside"),
+        ("l1", lambda a, b: F.l1_loss(a, b), "`l1_loss` aside"),
+        ("ambiguity", "p(1-p)*(a-b)^2", "A `*` is missing between `p` and `(`"),
+        ("ambiguity", "2ab", "A `*` is missing between `a` and `b`"),
+        ("ambiguity", "max(a,b)", "There is `max` in it"),
         ("key-bias", "maybe", "letters a, b, c, d"),
         ("key-bias", ("b",), "letters a, b, c, d"),
     ],

@@ -16,7 +16,7 @@ from ippy.exercises.judging import Code
 from ippy.exercises.patch_size import EXERCISES as PATCH_SIZE
 from ippy.exercises.positions import antialiased, resize_positions
 from ippy.exercises.psnr import mse
-from ippy.exercises.ssim import COUNT, of_each
+from ippy.exercises.ssim import COUNT, gaussian_window, of_each, ssim_map
 from ippy.models.vit import ViTReconstructor, patchify, unpatchify
 
 CODES = {name: e.judge for name, e in EXERCISES.items() if isinstance(e.judge, Code)}
@@ -70,6 +70,14 @@ def train_step(*order: str) -> Callable[..., float]:
         return value.item()
 
     return answer
+
+
+def part_of_the_batch(model: Any, optimizer: Any, loss: Any, x: Tensor, y: Tensor) -> float:
+    optimizer.zero_grad()
+    value = loss(model.train()(y[:2]), x[:2])
+    value.backward()
+    optimizer.step()
+    return value.item()
 
 
 def twice_the_loss(model: Any, optimizer: Any, loss: Any, x: Tensor, y: Tensor) -> float:
@@ -166,6 +174,16 @@ def psnr(x_hat: Tensor, x: Tensor, R: float) -> Tensor:
     return 10 * torch.log10(R**2 / mse(x_hat, x))
 
 
+def in_float32(**options: Any) -> Callable[..., Tensor]:
+    def answer(x_hat: Tensor, x: Tensor, R: float) -> Tensor:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Tensor, "double", lambda self: self)
+            window = {"window": lambda: gaussian_window().float()}
+            return ssim_map(x_hat, x, R, **window, **options).mean((1, 2, 3))
+
+    return answer
+
+
 def first_channel(x_hat: Tensor, x: Tensor, R: float) -> Tensor:
     return psnr(x_hat[:, :1], x[:, :1], R)
 
@@ -205,7 +223,10 @@ WRONG: list[tuple[str, Callable[..., Any], Any]] = [
     ("training-step", train_step("backward", "step"), "Old gradients are added"),
     ("training-step", train_step("zero_grad", "backward", "clip", "step"), "clipped to a norm"),
     ("training-step", train_step("zero_grad", "backward", "halve", "step"), "becomes 1.865; "),
+    ("training-step", train_step("zero_grad", "backward", "step", "step"), "moved twice"),
+    ("training-step", part_of_the_batch, "for a batch of three it is not"),
     ("training-step", twice_the_loss, "the number is"),
+    ("standard-error", lambda a, b: a.std() / len(a) ** 0.5, SHOWN),
     ("standard-error", lambda a, b: (a - b).abs().std() / len(a) ** 0.5, "absolute values of"),
     ("standard-error", lambda a, b: (a - b).square().mean().sqrt() / len(a) ** 0.5, "squares of"),
     ("standard-error", lambda a, b: (a.sort()[0] - b.sort()[0]).std() / len(a) ** 0.5, SHOWN),
@@ -216,11 +237,16 @@ WRONG: list[tuple[str, Callable[..., Any], Any]] = [
     ("psnr", lambda a, b, R: psnr(a, b, R).squeeze(), "has shape (); expected (1,)"),
     ("psnr", lambda a, b, R: psnr(a.clamp(0, R), b, R), "clamp the estimate"),
     ("psnr", lambda a, b, R: 10 * torch.log10(R**2 / (mse(a, b) + 1e-8)), "puts a ceiling"),
-    ("psnr", lambda a, b, R: 20 * torch.log10(R / (a - b).abs().mean((1, 2, 3))), SHOWN),
+    ("psnr", lambda a, b, R: 20 * torch.log10(R / (a - b).abs().mean((1, 2, 3))), "absolute err"),
+    ("psnr", lambda a, b, R: psnr(a, b, R) * 1.0003, "constant factor, 1.0003"),
+    ("psnr", lambda a, b, R: psnr(a, b, R) + 0.02, "constant that is added everywhere, 0.02"),
+    ("psnr", lambda a, b, R: psnr(a, b, R) * (1 + 0.003 * R / 255), SHOWN),
     ("ssim", of_each(correction=COUNT / (COUNT - 1)), "larger by 121/120"),
     ("ssim", of_each(luminance=False), "compares the means is missing"),
     ("ssim", of_each(lambda m: m.clamp(0, 1)), "set to 0"),
     ("ssim", of_each(constants=(0.01, 0.02)), SHOWN),
+    ("ssim", in_float32(constants=(0.03, 0.01)), "constants are exchanged"),
+    ("ssim", in_float32(constants=(0.0, 0.0)), "constants are missing"),
     ("ssim", of_each(correction=1.05), SHOWN),
     ("data-step", lambda *inputs: descend(*inputs).relu(), "set to zero"),
     ("data-step", lambda *inputs: descend(*inputs).clamp(0, 1), "cut off to [0, 1]"),
@@ -232,6 +258,8 @@ WRONG: list[tuple[str, Callable[..., Any], Any]] = [
     ("l1", lambda a, b: F.smooth_l1_loss(a, b), "smooth L1"),
     ("l1", lambda a, b: F.huber_loss(a, b), "smooth L1"),
     ("l1", lambda a, b: F.huber_loss(a, b, delta=0.5), SHOWN),
+    ("l1", lambda a, b: ((a - b) ** 2 + 1e-9).sqrt().mean(), "under the root"),
+    ("l1", lambda a, b: ((a - b) ** 2 + 3e-9).sqrt().mean(), SHOWN),
     ("l1", lambda a, b: (a - b).abs().median(), "median"),
     ("l1", lambda a, b: (a - b).abs().max(), "largest absolute error"),
     ("l1", lambda a, b: (a - b).abs().mean() ** 2, "square of the mean"),
@@ -265,6 +293,10 @@ WRONG: list[tuple[str, Callable[..., Any], Any]] = [
     ("patch-size", changed(lambda new, old: new.decoder[0].bias.fill_(3)), "training is lost"),
     ("patch-size", changed(positions_flipped), "the first four rows have"),
     ("patch-size", changed(deeper), "more layers"),
+    ("patch-size", changed(lambda new, old: new.double()), "stops "),
+    ("patch-size", changed(lambda new, old: new.requires_grad_(False)), "new model is frozen"),
+    ("patch-size", changed(lambda new, old: old.requires_grad_(False)), "a weight of it is froz"),
+    ("patch-size", changed(lambda new, old: old.eval()), "in another mode"),
 ]  # fmt: skip
 
 

@@ -172,6 +172,7 @@ def test_messages_have_the_fields_that_they_are_given() -> None:
     assert fields.pop("unit_of") == {"rest", "unit"} and fields.pop("unit") == {"rest"}
     assert fields.pop("formula_near") == fields.pop("formula_undefined") == {"point"}
     assert fields.pop("formula_part") == {"rest", "names"}
+    assert fields.pop("formula_times") == {"left", "right"}
     assert fields.pop("formula_large") == fields.pop("formula_small") == {"point", "value"}
     assert fields.pop("large") == fields.pop("small") == fields.pop("finite") == {"value"}
     assert not any(fields.values())

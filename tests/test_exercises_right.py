@@ -235,7 +235,6 @@ RIGHT: list[tuple[str, Callable[..., Any]]] = [
     ("l1", lambda a, b: (a.double() - b).abs().mean()),
     ("l1", lambda a, b: (a - b).abs().sum()[None] / b.numel()),
     ("l1", lambda a, b: torch.stack([(p - q).abs().mean() for p, q in zip(a, b)]).mean()),  # noqa: B905
-    ("l1", lambda a, b: F.l1_loss(a, b)),
     ("l1", in_place),
     ("l1", MeanAbsolute()),
     ("patchify", patchify_by_loops),
@@ -272,7 +271,6 @@ RIGHT: list[tuple[str, Callable[..., Any]]] = [
     ("high-pass", high_pass_by_hand),
     ("chain-parameters", lambda n, q, L: np.int64(n) * (q * q + 1) + (L - 2) * n * (n * q * q + 1) + n * q * q + 1),  # noqa: E501
     ("flat-ssim", lambda a, b: torch.tensor((2 * a * b + 1e-4) / (a * a + b * b + 1e-4))),
-    ("ambiguity", lambda p, a, b: f"{p * (1 - p) * (a - b) ** 2:.12f}"),
     ("step-size", lambda norm: np.float32(2) / np.float32(norm) ** 2),
 ]  # fmt: skip
 

@@ -184,7 +184,7 @@ with torch.inference_mode():
     from ippy.exercises.judging import Code
     codes = {n: e.judge for n, e in EXERCISES.items() if isinstance(e.judge, Code)}
     answers = {name: code.differentiable or code.right for name, code in codes.items()}
-    feedback = [judge(name, answer) for name, answer in answers.items()]
+    feedback = [judge(name, lambda *inputs: right(*inputs)) for name, right in answers.items()]
     print(*(f for f in feedback if f.verdict != "right"))
     print(len(answers), torch.get_default_dtype(), torch.get_default_device())
 """

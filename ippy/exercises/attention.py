@@ -88,6 +88,13 @@ def queries_keys_values() -> Iterator[dict[str, Any]]:
         }
 
 
+def shifted_by_all(Q: Tensor, K: Tensor, V: Tensor) -> Tensor:
+    """Subtract the largest of all scores in place of each row's own before exp()."""
+    scores = scaled(Q, K)
+    weights = (scores - scores.max()).exp()
+    return weights / weights.sum(-1, keepdim=True) @ V
+
+
 def overflow(trials: Sequence[Trial]) -> str:
     """Not finite where a score is large, and right where none is."""
     for trial in trials:
@@ -137,6 +144,12 @@ ATTENTION = Code(
         "You scale by the number of heads; the scale depends on the length of a query.": (
             weighted(lambda Q, K, V: Q.shape[1] ** -0.5)
         ),
+        "You subtract the largest of *all* scores. In a row far below it every exp() is 0, and the "
+        "result is 0 divided by 0. Subtract each row's own.": shifted_by_all,
+        "A power comes before a division: `d_k**1/2` is half of d_k. The root is `d_k**0.5`.": (
+            weighted(lambda Q, K, V: 2 / Q.shape[-1]),
+            weighted(lambda Q, K, V: 0.5 / Q.shape[-1]),
+        ),
         "The softmax is missing: the scores themselves are used as weights.": (
             lambda Q, K, V: scaled(Q, K) @ V
         ),
@@ -144,6 +157,7 @@ ATTENTION = Code(
             lambda Q, K, V: scaled(Q, K).softmax(-1)
         ),
     },
+    aside=("scaled_dot_product_attention",),
     observations=(overflow,),
     gradient=("Q", "K", "V"),
 )

@@ -6,6 +6,7 @@ import ctypes
 import dis
 import inspect
 import linecache
+import textwrap
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -55,14 +56,16 @@ def call(answer: Callable[..., Any], **inputs: Any) -> Any:
     try:
         with plain_session(), _time_limit(TIME_LIMIT):  # what it changes stays its own
             result = answer(*given)
-    except (Unanswered, NotImplementedError):
+    except Unanswered:
         raise Unanswered from None
     except _TooLong:
         raise Wrong(
             f"The function was stopped: it had not come back after {TIME_LIMIT:g} seconds. "
             "Is there a loop that never ends?"
         ) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        if isinstance(error, NotImplementedError) and _raised_by(answer, error):
+            raise Unanswered from None
         raise Wrong(_explain(answer, error, inputs)) from None
     if result is Ellipsis or (result is None and _is_empty(answer)):
         raise Unanswered
@@ -88,19 +91,33 @@ def _is_empty(answer: Callable[..., Any]) -> bool:
     return code is not None and all(step.opname in idle for step in dis.get_instructions(code))
 
 
-def _explain(answer: Callable[..., Any], error: Exception, inputs: dict[str, Any]) -> str:
+def _raised_by(answer: Callable[..., Any], error: BaseException) -> bool:
+    """Whether a function's own ``raise`` is where an error comes from, as in a stub."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    code, place = frame.f_code, frame.f_lasti
+    own = code is getattr(answer, "__code__", None)
+    return own and code.co_code[place] == dis.opmap["RAISE_VARARGS"]
+
+
+def said(error: BaseException) -> str:
+    """Return an error's own words in one line, without PyTorch's advice on how to look further."""
+    words = " ".join(str(error).strip().splitlines()[:2]).split(" Hint:")[0]
+    return textwrap.shorten(words, 300, placeholder=" …").rstrip(".")
+
+
+def _explain(answer: Callable[..., Any], error: BaseException, inputs: dict[str, Any]) -> str:
     """Say at which line of the reader's the error came, what it says, and with which inputs."""
     file = getattr(getattr(answer, "__code__", None), "co_filename", None)
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
     line = linecache.getline(file, frames[-1].lineno or 0).strip() if frames and file else ""
     where = f"at the line `{line}`, with" if line else "with"
-    message = " ".join(line.strip() for line in str(error).strip().splitlines()[:2])[:300]
+    message = f": {words}" if (words := said(error)) else ""
     shapes = [
         f"`{name}` of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"`{name}`"
         for name, value in inputs.items()
     ]
     given = f"(It was given {_list(shapes)}.)"
-    return f"The function stops {where} {type(error).__name__}: {message.rstrip('.')}. {given}"
+    return f"The function stops {where} {type(error).__name__}{message}. {given}"
 
 
 def _list(words: list[str]) -> str:

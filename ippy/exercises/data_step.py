@@ -62,8 +62,20 @@ DATA_STEP = Code(
         "The factor 2 comes from ‖Kx - y‖² without the ½ of the question.": (
             lambda x, y, K, t: x - 2 * t * K.T(K(x) - y)
         ),
+        "The gradient is that of the mean; the question has the sum over the pixels.": (
+            lambda x, y, K, t: x - t * K.T(K(x) - y) / x.numel(),
+            lambda x, y, K, t: x - t * K.T(K(x) - y) / x[0].numel(),
+        ),
+        "The step starts from y; it starts from x.": lambda x, y, K, t: y - t * K.T(K(x) - y),
+        "The residual is not mapped back, and the step goes uphill.": (
+            lambda x, y, K, t: x + t * (K(x) - y)
+        ),
         "The step size is missing.": lambda x, y, K, t: x - K.T(K(x) - y),
-        "This is the gradient alone; the step starts from x.": lambda x, y, K, t: K.T(K(x) - y),
+        "This is the gradient alone; the step starts from x.": (
+            lambda x, y, K, t: K.T(K(x) - y),
+            lambda x, y, K, t: t * K.T(K(x) - y),
+            lambda x, y, K, t: -t * K.T(K(x) - y),
+        ),
         "You compare x itself with y. What a measurement is compared with is K x.": (
             lambda x, y, K, t: x - t * K.T(x - y)
         ),

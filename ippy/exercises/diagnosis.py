@@ -32,12 +32,14 @@ class Trial:
         result: What it returned.
         right: What it should have returned; several answers can be right, the first is shown.
         tolerance: Largest difference, relative to the largest entry.
+        scale: What it is relative to where all entries are smaller than that.
     """
 
     inputs: dict[str, Any]
     result: Tensor
     right: tuple[Tensor, ...]
     tolerance: float
+    scale: float = 1e-12
 
     @property
     def passes(self) -> bool:
@@ -46,20 +48,20 @@ class Trial:
 
     def returns(self, other: Tensor) -> bool:
         """Whether the result is ``other``."""
-        return same(self.result, other, self.tolerance)
+        return same(self.result, other, self.tolerance, self.scale)
 
 
 Observation = Callable[[Sequence[Trial]], str]
 """Says what it sees in all the trials; an empty text if it sees nothing."""
 
 
-def same(a: Tensor, b: Tensor, tolerance: float) -> bool:
+def same(a: Tensor, b: Tensor, tolerance: float, scale: float = 1e-12) -> bool:
     """Whether two tensors agree in shape and, relative to the largest entry of ``b``, in values."""
     if a.shape != b.shape:
         return False
     a, b = a.detach().double(), b.detach().double()
-    scale = b[b.isfinite()].abs().max().item() if b.isfinite().any() else 1.0
-    return torch.allclose(a, b, rtol=0, atol=tolerance * max(scale, 1e-12), equal_nan=True)
+    largest = b[b.isfinite()].abs().max().item() if b.isfinite().any() else 1.0
+    return torch.allclose(a, b, rtol=0, atol=tolerance * max(largest, scale), equal_nan=True)
 
 
 def cause(
@@ -117,15 +119,24 @@ def _factor(trials: Sequence[Trial]) -> str:
         return ""
     if not all(same(t.result, factor * t.right[0], t.tolerance) for t in trials):
         return ""
+    if not _explains((factor - 1) * rights, results - rights):
+        return ""
     if abs(factor + 1) < 1e-3:
         return "The result has the wrong sign."
-    return f"The result is right up to a constant factor, {factor:.4g}; divided by it, it is right."
+    return f"The result is right up to a constant factor, {factor:.6g}; divided by it, it is right."
+
+
+def _explains(part: Tensor, off: Tensor) -> bool:
+    """Whether hardly anything is left of an error without one part of it."""
+    return bool((off - part).abs().max() <= 0.1 * off.abs().max())
 
 
 def _shift(trials: Sequence[Trial]) -> str:
     results, rights = _flat(trials)
     shift = (results - rights).mean().item()
-    if len(rights) > 2 and all(
+    if len(rights) < 3 or not _explains(torch.full_like(rights, shift), results - rights):
+        return ""
+    if all(
         same(t.result.double() - shift, t.right[0], t.tolerance)
         for t in trials
         if t.right[0].numel()
@@ -188,13 +199,18 @@ def shown_trial(trial: Trial, what: str = "the result") -> str:
 def _somewhere(trials: Sequence[Trial]) -> str:
     """Name the place in a larger input where a result is furthest off."""
     trial = next(trial for trial in trials if not trial.passes)
-    off = (trial.result.double() - trial.right[0].double()).abs()
-    place = tuple(int(i) for i in torch.unravel_index(off.argmax(), off.shape)) if off.ndim else ()
+    place = furthest_off(trial.result, trial.right[0])
     at = f"entry {list(place)} of the result" if place else "the result"
     return (
         f"Small inputs come out right. For {given(trial.inputs)} {at} is "
         f"{trial.result[place].item():.6g}; expected {trial.right[0][place].item():.6g}."
     )
+
+
+def furthest_off(a: Tensor, b: Tensor) -> tuple[int, ...]:
+    """Return the indices of the entry at which two tensors of one shape differ most."""
+    off = (a.detach().double() - b.detach().double()).abs()
+    return tuple(int(i) for i in torch.unravel_index(off.argmax(), off.shape)) if off.ndim else ()
 
 
 def given(inputs: Mapping[str, Any]) -> str:

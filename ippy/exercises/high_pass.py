@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,7 +19,12 @@ Mask = Callable[[Tensor, Tensor, float], Tensor]
 
 def estimates() -> Iterator[dict[str, Any]]:
     """Draw images that are not square or too bright, and cut-offs that are a frequency or none."""
-    for shape, cutoff in (((2, 1, 16, 16), 0.2), ((2, 2, 12, 18), 0.33), ((1, 3, 16, 8), 0.25)):
+    for shape, cutoff in (
+        ((2, 1, 16, 16), 0.2),
+        ((2, 2, 12, 18), 0.33),
+        ((1, 3, 16, 8), 0.25),
+        ((1, 1, 8, 32), 0.33),
+    ):
         yield {"x_hat": 0.5 + fresh(*shape), "x": fresh(*shape), "cutoff": cutoff}
 
 
@@ -49,6 +55,12 @@ def with_values(formula: Callable[[Tensor], Tensor], norm: str = "ortho") -> Cal
 def spectrum(x: Tensor, norm: str = "ortho") -> Tensor:
     """The moduli of the Fourier coefficients, (B, C, H, W)."""
     return torch.fft.fft2(x, norm=norm).abs()
+
+
+def real_parts(x_hat: Tensor, x: Tensor, cutoff: float) -> Tensor:
+    """Average the absolute values of the real parts."""
+    real = torch.fft.fft2(x_hat - x, norm="ortho").real.abs()
+    return real[..., passing(*frequencies(*x.shape[-2:]), cutoff)].mean()
 
 
 def zeros_included(x_hat: Tensor, x: Tensor, cutoff: float) -> Tensor:
@@ -130,6 +142,16 @@ HIGH_PASS = Code(
         "cut-off is in cycles per pixel.": (
             with_mask(lambda f, g, cutoff: torch.hypot(f * len(f), g * g.shape[1]) >= cutoff)
         ),
+        "Frequencies are counted in radians per pixel. The cut-off is in cycles per pixel: leave "
+        "the 2π out.": with_mask(lambda f, g, cutoff: 2 * math.pi * torch.hypot(f, g) >= cutoff),
+        "Half of the frequencies are below zero, and count like their partners: take the length "
+        "of (f_row, f_column).": (
+            with_mask(lambda f, g, cutoff: f + g >= cutoff),
+            with_mask(lambda f, g, cutoff: (f >= cutoff) | (g >= cutoff)),
+        ),
+        "The root is missing: f_row² + f_column² is the square of the length.": (
+            with_mask(lambda f, g, cutoff: f**2 + g**2 >= cutoff)
+        ),
         "Your cut-off is a square: the frequency of a coefficient is the length of (f_row, "
         "f_column).": (with_mask(lambda f, g, cutoff: torch.maximum(f.abs(), g.abs()) >= cutoff)),
         "Your cut-off is a diamond: the frequency of a coefficient is the length of (f_row, "
@@ -144,6 +166,8 @@ HIGH_PASS = Code(
             with_mask(high_along(-1)),
             with_mask(high_along(-2)),
         ),
+        "This is the real part of the coefficients; the question asks for the absolute value of "
+        "the complex number.": real_parts,
         "The moduli are squared; the question asks for the absolute value.": (
             with_values(lambda size: size.square().mean())
         ),

@@ -9,20 +9,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ippy.exercises.calling import call
-from ippy.exercises.core import Wrong
+from ippy.exercises.calling import call, said
+from ippy.exercises.core import Unusable, Wrong
 from ippy.exercises.diagnosis import (
+    FEW,
     GENERAL,
     Mistakes,
     Observation,
     Trial,
     cause,
+    furthest_off,
     given,
     same,
     shown,
     shown_difference,
 )
-from ippy.exercises.reading import as_number, type_name
+from ippy.exercises.reading import as_returned_number, type_name
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Code:
         also_right: Other functions whose results are right.
         observations: What else can be seen in wrong results.
         tolerance: Largest difference that passes, relative to the largest entry.
+        scale: What it is relative to where all entries are smaller than that.
+        aside: Functions of PyTorch that the question leaves aside.
         number: The result is a number or one for each image; more precision than the inputs have
             is welcome. One number may come in a tensor of one entry and, if it needs no gradient,
             as a Python or NumPy number.
@@ -52,6 +56,8 @@ class Code:
     also_right: tuple[Callable[..., Tensor], ...] = ()
     observations: tuple[Observation, ...] = ()
     tolerance: float = 1e-4
+    scale: float = 1e-12
+    aside: tuple[str, ...] = ()
     number: bool = False
     gradient: tuple[str, ...] = ()
     differentiable: Callable[..., Tensor] | None = None
@@ -65,6 +71,8 @@ class Code:
             Unusable: It is no function that takes these inputs.
             Wrong: It is not right; the message says how.
         """
+        if used := used_by(answer) & set(self.aside):
+            raise Unusable(f"The question leaves `{min(used)}` aside: write its steps yourself.")
         drawn = [self.trial(answer, inputs) for inputs in self.inputs()]
         examples = []
         for inputs in self.examples():
@@ -88,10 +96,10 @@ class Code:
         result = call(answer, **inputs)
         one_number = self.number and right[0].ndim == 0
         if one_number and not self.gradient and getattr(result, "ndim", 0) == 0:
-            result = torch.tensor(as_number(result), dtype=torch.float64)
+            result = torch.tensor(as_returned_number(result), dtype=torch.float64)
         if one_number:
             right += (right[0][None],)
-        return Trial(inputs, as_tensor(result, right[0]), right, self.tolerance)
+        return Trial(inputs, as_tensor(result, right[0]), right, self.tolerance, self.scale)
 
     def _check_precision(self, trial: Trial) -> None:
         dtype, expected = trial.result.dtype, trial.right[0].dtype
@@ -100,6 +108,13 @@ class Code:
                 f"The numbers are right, but they come as {dtype} for inputs of {expected}. Keep "
                 "the inputs' precision."
             )
+
+
+def used_by(answer: Callable[..., Any]) -> set[str]:
+    """Return the names in a function's code, and its own: ``{"F", "l1_loss", "<lambda>"}``."""
+    code = getattr(answer, "__code__", None)
+    own = getattr(answer, "__name__", type(answer).__name__)
+    return {own, *(code.co_names if code else ())}
 
 
 def as_tensor(result: Any, right: Tensor) -> Tensor:
@@ -139,7 +154,15 @@ def check_gradient(
         Wrong: The gradient is cut, not finite, or another one.
     """
     leaves = {name: inputs[name].detach().clone().requires_grad_() for name in names}
-    result = call(answer, **inputs | leaves)
+    try:
+        result = call(answer, **inputs | leaves)
+    except Wrong as error:
+        if "numpy() on Tensor that requires grad" not in str(error):
+            raise
+        raise Wrong(
+            "The values are right, but NumPy keeps no gradients, so nothing could be trained with "
+            "it. Stay with PyTorch's functions."
+        ) from None
     if not result.requires_grad:
         raise Wrong(
             "The values are right, but no gradient flows back through the function, so nothing "
@@ -152,8 +175,7 @@ def check_gradient(
     try:
         gradients = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
     except RuntimeError as error:
-        reason = str(error).strip().split("\n")[0].split(" Hint:")[0][:300]
-        raise Wrong(f"The values are right, but they have no gradient: {reason}") from None
+        raise Wrong(f"The values are right, but they have no gradient: {said(error)}.") from None
     wanted = torch.autograd.grad((expected * weights).sum(), list(leaves.values()))
     for name, gradient, other in zip(names, gradients, wanted, strict=True):
         if gradient is None:
@@ -169,8 +191,10 @@ def check_gradient(
         valid = torch.where(free & (gradient.abs() <= 1.001 * bound), other, gradient)
         if not same(valid, other, 1e-3):
             weighted = ", its entries weighted from 1 to 2," if expected.ndim else ""
+            place = furthest_off(valid, other) if other.numel() > FEW else ()
+            leaf = f"entry {list(place)} of `{name}`" if place else f"`{name}`"
             raise Wrong(
                 f"The values are right, but the gradient is not. For {given(inputs)} the gradient "
-                f"of the result{weighted} with respect to `{name}` is {shown(gradient)}; expected "
-                f"{shown(other)}."
+                f"of the result{weighted} with respect to {leaf} is {shown(gradient[place])}; "
+                f"expected {shown(other[place])}."
             )

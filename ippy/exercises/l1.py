@@ -33,12 +33,18 @@ def of_error(formula: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], 
     return lambda x_hat, x: formula(x_hat - x)
 
 
+def rooted(small: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return L1 as a root of squares, with a small number under it."""
+    return of_error(lambda error: (error.square() + small).sqrt().mean())
+
+
 L1 = Code(
     right=of_error(lambda error: error.abs().mean()),
     inputs=estimates,
     examples=lambda: (
         {"x_hat": torch.tensor([[[[0.1, 0.7]]]]), "x": torch.tensor([[[[0.2, 0.4]]]])},
         {"x_hat": torch.tensor([[[[3.0, 0.0, 0.5]]]]), "x": torch.tensor([[[[1.0, 3.25, 0.5]]]])},
+        {"x_hat": torch.tensor([[[[1e-3, 0.0, 0.0, 0.0]]]]), "x": torch.zeros(1, 1, 1, 4)},
     ),
     mistakes={
         "This is still the MSE: the error is squared.": of_error(lambda e: e.square().mean()),
@@ -63,6 +69,13 @@ L1 = Code(
             lambda x_hat, x: F.smooth_l1_loss(x_hat, x),
             lambda x_hat, x: F.smooth_l1_loss(x_hat, x, beta=0.1),
         ),
+        "A small number under the root makes an error of each pixel that is exact. `abs()` needs "
+        "none.": tuple(
+            rooted(digit * 10.0**-power) for power in range(2, 15) for digit in (1, 2, 5)
+        ),
+        "You sum over the channels and average over the rest.": (
+            of_error(lambda e: e.abs().sum(dim=1).mean())
+        ),
         "This is the square of the mean absolute error.": (
             of_error(lambda e: e.abs().mean().square())
         ),
@@ -78,6 +91,7 @@ L1 = Code(
             of_error(lambda e: (-e).clamp(min=0).mean()),
         ),
     },
+    aside=("L1Loss", "l1_loss"),
     number=True,
     gradient=("x_hat",),
     ties=lambda x_hat, x: x_hat == x,

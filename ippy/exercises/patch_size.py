@@ -26,6 +26,7 @@ def judge_patch_size(answer: Callable[[ViTReconstructor, int], nn.Module]) -> No
     """A trained ViT (P = 8) -> a new one for P = 16 or 32 that keeps what does not depend on P."""
     trained = trained_vit()
     before = {name: value.clone() for name, value in trained.state_dict().items()}
+    training = trained.training
     for P in (16, 32):
         model = call(answer, trained=trained, patch_size=P)
         if not isinstance(model, ViTReconstructor):
@@ -34,10 +35,12 @@ def judge_patch_size(answer: Callable[[ViTReconstructor, int], nn.Module]) -> No
             raise Wrong("This is the trained model itself; expected a new one beside it.")
         if differ(trained, before):
             raise Wrong("Afterwards the trained model has other weights than before.")
+        if trained.training != training or frozen(trained):
+            raise Wrong(
+                "Afterwards the trained model is in another mode, or a weight of it is frozen."
+            )
         check_weights(model.state_dict(), before, P)
-        y = fresh(1, 1, 96, 64)
-        if tuple(model(y).shape) != tuple(y.shape):
-            raise Wrong(f"A measurement of shape {tuple(y.shape)} comes back with another shape.")
+        check_use(model, P)
         with torch.no_grad():
             for value in model.state_dict().values():
                 value.add_(1)
@@ -46,6 +49,29 @@ def judge_patch_size(answer: Callable[[ViTReconstructor, int], nn.Module]) -> No
                 f"The two models share `{name}`: training the new one would change the old one. "
                 "Copy the numbers (`load_state_dict` does)."
             )
+
+
+def frozen(model: nn.Module) -> str:
+    """Return the name of a weight that takes no gradient, or an empty text."""
+    return next((name for name, p in model.named_parameters() if not p.requires_grad), "")
+
+
+def check_use(model: ViTReconstructor, P: int) -> None:
+    """Check that the new model restores a measurement, and can be trained.
+
+    Raises:
+        Wrong: It stops, returns another shape, or a weight of it is frozen.
+    """
+    y = fresh(1, 1, 96, 64)
+    x_hat = call(model, y=y)
+    if tuple(x_hat.shape) != tuple(y.shape):
+        raise Wrong(f"A measurement of shape {tuple(y.shape)} comes back with another shape.")
+    if model.patch_size != P:
+        raise Wrong(f"The new model has patch_size = {model.patch_size}; expected {P}.")
+    if name := frozen(model):
+        raise Wrong(f"`{name}` of the new model is frozen, so it can't be trained.")
+    if not x_hat.requires_grad:
+        raise Wrong("No gradient reaches the new model. Was it built under `inference_mode()`?")
 
 
 def trained_vit() -> ViTReconstructor:

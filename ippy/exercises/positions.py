@@ -46,6 +46,12 @@ def scrambled_back(positions: Tensor, grid: tuple[int, int]) -> Tensor:
     return image.reshape(1, -1, positions.shape[2])
 
 
+def along_the_sequence_too(positions: Tensor, grid: tuple[int, int]) -> Tensor:
+    """The same by the image that is one row high."""
+    row = positions.transpose(1, 2)[:, :, None]
+    return resized(row, (1, grid[0] * grid[1]))
+
+
 def along_the_sequence(positions: Tensor, grid: tuple[int, int]) -> Tensor:
     """Interpolate the tokens as if they lay in one row."""
     sequence = positions.transpose(1, 2)
@@ -75,7 +81,10 @@ POSITIONS = Code(
         "The same on the way back: a `reshape` to (1, N, d) mixes channels and places. Flatten the "
         "places, then move the channels to the end.": scrambled_back,
         "You interpolate along the sequence, so the end of one row of patches is mixed with the "
-        "beginning of the next. Lay the positions out as an image first.": along_the_sequence,
+        "beginning of the next. Lay the positions out as an image first.": (
+            along_the_sequence,
+            along_the_sequence_too,
+        ),
         "With `align_corners=True` the first and the last patch stay at the corners and those "
         "between move apart. A patch is an area, not a point: use False.": (
             lambda positions, grid: resized(as_image(positions), grid, align_corners=True)

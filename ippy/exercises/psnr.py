@@ -112,6 +112,23 @@ PSNR = Code(
         "one too.": from_mse(lambda mse, R: 10 * torch.log10(R / mse)),
         "You take the brightest pixel of the image for the data range. The range is what the "
         "images *could* have; the brightest pixel changes from slice to slice.": of_brightest,
+        "You take the brightest pixel of the batch for the data range. The range is what the "
+        "images *could* have.": (
+            lambda x_hat, x, data_range: 10 * torch.log10(x.max() ** 2 / mse(x_hat, x))
+        ),
+        "These are absolute errors; in the formula the errors are squared before the mean.": (
+            lambda x_hat, x, data_range: (
+                20 * torch.log10(data_range / (x_hat - x).abs().mean(dim=PIXELS))
+            ),
+            lambda x_hat, x, data_range: (
+                10 * torch.log10(data_range**2 / (x_hat - x).abs().mean(dim=PIXELS))
+            ),
+        ),
+        "The channels are added up; the mean runs over pixels and channels.": (
+            lambda x_hat, x, data_range: (
+                10 * torch.log10(data_range**2 / (mse(x_hat, x) * x.shape[1]))
+            )
+        ),
         "You clamp the estimate to the data range first, which hides its largest errors. The "
         "question asks for the PSNR of the images as they come.": (
             lambda x_hat, x, data_range: (
@@ -126,6 +143,9 @@ PSNR = Code(
         ),
         "The root is taken, but the factor stayed 10: with RMSE it is 20.": (
             from_mse(lambda mse, R: 10 * torch.log10(R / mse.sqrt()))
+        ),
+        "The root is taken of the error, and the range is squared all the same.": (
+            from_mse(lambda mse, R: 10 * torch.log10(R**2 / mse.sqrt()))
         ),
         "The sign is turned round: a smaller error must give a larger PSNR.": (
             from_mse(lambda mse, R: -10 * torch.log10(R**2 / mse))

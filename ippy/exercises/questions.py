@@ -18,7 +18,7 @@ from ippy.exercises.calling import call
 from ippy.exercises.core import Exercise, Judge, Wrong
 from ippy.exercises.expressions import evaluate
 from ippy.exercises.inputs import fresh, fresh_integer
-from ippy.exercises.reading import as_letter, as_number, messages
+from ippy.exercises.reading import as_letter, as_number, as_returned_number, messages
 from ippy.exercises.written import as_function
 
 POINTS = 20  # at which a formula is tried, beside its example
@@ -71,7 +71,7 @@ def number(entry: dict[str, Any]) -> Judge:
         for mistake in entry["mistakes"]:
             if abs(value - evaluate(mistake["value"])) <= mistake["tolerance"]:
                 raise Wrong(mistake["feedback"])
-        if abs(value - right) <= 10 * tolerance:
+        if abs(value - right) <= 10 * tolerance * (1 + 1e-9):  # 1.1 is near 1.05
             raise Wrong(messages()["near"])
         if abs(value + right) <= tolerance:
             raise Wrong(messages()["sign"])
@@ -89,7 +89,7 @@ def formula(entry: dict[str, Any]) -> Judge:
             function = as_function(answer, [argument["name"] for argument in entry["arguments"]])
             values = [_value(function, point) for point in points]
         else:
-            values = [as_number(call(answer, **point)) for point in points]
+            values = [as_returned_number(call(answer, **point)) for point in points]
         if not _agrees(entry["value"], points, values):
             _explain(entry, points, values)
 

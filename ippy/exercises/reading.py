@@ -42,7 +42,10 @@ def as_letter(answer: Any, letters: list[str]) -> str:
     letter = answer.strip(" ().").lower() if isinstance(answer, str) else ""
     if letter not in letters:
         text = messages()["letter"].format(letters=", ".join(letters))
-        raise Unusable(f'{text} In Python it stands in quotes: `answer = "a"`.')
+        quotes = (
+            "" if isinstance(answer, str) else ' In Python it stands in quotes: `answer = "a"`.'
+        )
+        raise Unusable(f"{text}{quotes}")
     return letter
 
 
@@ -75,6 +78,24 @@ def as_number(answer: Any, unit: str = "") -> float:
         in_unit = f" (in {unit})" if unit else ""
         raise Unusable(f"This is of type `{type_name(answer)}`; expected one number{in_unit}.")
     return _finite(answer)
+
+
+def as_returned_number(result: Any) -> float:
+    """Return what a function returned as a float.
+
+    Raises:
+        Unanswered: It is the stub.
+        Unusable: It is no number.
+        Wrong: It is a text or several things, or it is not finite.
+    """
+    if isinstance(result, str):
+        raise Wrong("The function returns a text; expected a number.")
+    if isinstance(result, tuple):
+        raise Wrong(
+            f"The function returns {len(result)} things; expected one number. (A decimal is "
+            "written with a point.)"
+        )
+    return as_number(result)
 
 
 def _finite(number: float | Decimal) -> float:

@@ -33,11 +33,12 @@ def of_gain(formula: Callable[[Tensor, float], Tensor]) -> Callable[[Tensor, Ten
 STANDARD_ERROR = Code(
     right=of_gain(lambda gain, root: gain.std() / root),
     inputs=scores,
-    examples=lambda: ({"a": torch.tensor([30.0, 32, 35]), "b": torch.tensor([31.0, 30, 31])},),
+    examples=lambda: ({"a": torch.tensor([30.0, 32, 36]), "b": torch.tensor([31.0, 30, 31])},),
     mistakes={
         "This treats the two models as scored on different slices. They saw the same ones: what "
         "one slice gains is what varies, and that is much less.": (
-            lambda a, b: ((a.var() + b.var()) / len(a)).sqrt()
+            lambda a, b: ((a.var() + b.var()) / len(a)).sqrt(),
+            lambda a, b: ((a.var(correction=0) + b.var(correction=0)) / len(a)).sqrt(),
         ),
         "This is the standard deviation of the gain, how much one slice varies. The *mean* of n "
         "slices varies less.": of_gain(lambda gain, root: gain.std()),
@@ -47,6 +48,15 @@ STANDARD_ERROR = Code(
         "You divide the squares by n; since the mean is estimated as well, it is n − 1.": (
             of_gain(lambda gain, root: gain.std(correction=0) / root)
         ),
+        "You divide by √(n − 1). The n − 1 belongs into the standard deviation, and the mean of n "
+        "numbers is divided by √n.": (
+            of_gain(lambda gain, root: gain.std() / math.sqrt(root**2 - 1))
+        ),
+        "This is the variance of the gain over √n; expected its standard deviation over √n.": (
+            of_gain(lambda gain, root: gain.var() / root)
+        ),
+        "This is the standard deviation of the gain, and with n in place of n − 1. The *mean* of n "
+        "slices varies less.": of_gain(lambda gain, root: gain.std(correction=0)),
         "The absolute values of the gains are taken: a slice that loses 1 dB then counts like one "
         "that gains 1 dB, and the scatter comes out too small.": (
             of_gain(lambda gain, root: gain.abs().std() / root)

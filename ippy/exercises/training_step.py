@@ -15,7 +15,7 @@ from ippy.exercises.calling import call
 from ippy.exercises.core import Exercise, Wrong
 from ippy.exercises.diagnosis import Trial, cause, same, shown
 from ippy.exercises.inputs import fresh
-from ippy.exercises.reading import as_number
+from ippy.exercises.reading import as_returned_number
 
 TOLERANCE = 1e-4
 
@@ -39,7 +39,7 @@ class Watched(nn.Module):
         return self.layers(y)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Attempt(Trial):
     """What a training step did to a network.
 
@@ -159,7 +159,22 @@ MISTAKES: dict[str, Callable[..., Tensor]] = {
     "The parameters go uphill: the loss grows.": (
         lambda model, x, y, lr: stepped(model, x, y, -lr)
     ),
-    "The parameters are moved twice.": lambda **inputs: stepped(**inputs, times=2),
+    "The output is compared with its own input, the measurement; expected the truth.": (
+        lambda model, x, y, lr: stepped(model, y, y, lr)
+    ),
+    "The loss is divided by the number of images; it is a mean already.": (
+        lambda model, x, y, lr: stepped(model, x, y, lr / len(x))
+    ),
+    "The losses of the images are added up; the loss of the batch is their mean.": (
+        lambda model, x, y, lr: stepped(model, x, y, lr * len(x))
+    ),
+    "Only the first image of the batch trains the network.": (
+        lambda model, x, y, lr: stepped(model, x[:1], y[:1], lr)
+    ),
+    "The parameters are moved twice, or by the gradient of two `backward()`s.": (
+        lambda **inputs: stepped(**inputs, times=2),
+        lambda model, x, y, lr: stepped(model, x, y, 2 * lr),
+    ),
     "The gradient is clipped to a norm of 1; the question asks for a plain step.": (
         lambda **inputs: stepped(**inputs, clipped=True)
     ),
@@ -179,9 +194,13 @@ def judge_training_step(answer: Callable[..., Any]) -> None:
         attempt(answer, one_weight, x, y, lr=0.01),
     ]
     if not all(trial.passes for trial in trials):
-        small = trials[-1]
+        _, small = trials
         raise Wrong(
             cause(trials, MISTAKES, (not_by_this_gradient,))
+            or (
+                small.passes
+                and "For one image of one pixel the step is right, for a batch of three it is not."
+            )
             or "The parameters move, but not by one step against the gradient of this loss. For a "
             "network with one weight, 2, a measurement of one pixel, 1, whose truth is 0.5, the "
             "loss mean(4·((x_hat − x)·(1 + x))²) and the learning rate 0.01, the weight becomes "
@@ -209,7 +228,7 @@ def check_mode_and_loss(trial: Attempt) -> None:
         )
     if isinstance(trial.loss, Tensor):
         raise Wrong("The step is right, but what you return is a tensor. Return a Python number.")
-    loss = as_number(trial.loss)
+    loss = as_returned_number(trial.loss)
     if abs(loss - trial.before) <= TOLERANCE * trial.before:
         return
     if abs(loss - trial.after) <= TOLERANCE * trial.after:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from ippy.exercises.core import Unanswered, Unusable
 from ippy.exercises.expressions import FUNCTIONS, evaluate
@@ -32,11 +33,16 @@ def as_function(text: str, names: Sequence[str]) -> Callable[..., float]:
     """
     if not text.strip():
         raise Unanswered
-    if "," in text:
+    if re.search("[0-9] *, *[0-9]", text):
         raise Unusable(messages()["comma"])
     if len(text) > LONGEST:
         raise Unusable(messages()["formula_text"])
-    expression = " ".join(_tokens(text, names))
+    tokens = _tokens(text, names)
+    for left, right in pairwise(tokens):
+        if _is_product(left, right):
+            raise Unusable(messages()["formula_times"].format(left=left, right=right))
+    # 1.0 in place of 1: no endless integers
+    expression = " ".join(repr(float(t)) if _is_number(t) else t for t in tokens)
 
     def function(**point: float) -> float:
         return float(evaluate(expression, **{name: float(value) for name, value in point.items()}))
@@ -50,21 +56,37 @@ def as_function(text: str, names: Sequence[str]) -> Callable[..., float]:
     return function
 
 
-def _tokens(text: str, names: Sequence[str]) -> Iterator[str]:
+def _tokens(text: str, names: Sequence[str]) -> list[str]:
     for sign, plain in SIGNS.items():
         text = text.replace(sign, plain)
-    place = 0
+    tokens, place = [], 0
     while place < len(text):
         token = TOKEN.match(text, place)
         if token is None and text[place].isspace():
             place += 1
             continue
         if token is None or (token["name"] and token["name"] not in (*names, *FUNCTIONS)):
-            rest = token[0] if token else text[place]
-            raise Unusable(
-                messages()["formula_part"].format(
-                    rest=rest, names=", ".join(f"`{name}`" for name in names)
-                )
-            )
-        yield repr(float(token[0])) if token["number"] else token[0]  # 1.0: no endless integers
+            raise Unusable(_about(token[0] if token else text[place], names))
+        tokens.append(token[0])
         place = token.end()
+    return tokens
+
+
+def _about(rest: str, names: Sequence[str]) -> str:
+    """Say what is wrong with a part that is no name: ``ab`` may be a product."""
+    if len(rest) > 1 and all(letter in names for letter in rest):
+        return messages()["formula_times"].format(left=rest[0], right=rest[1])
+    listed = ", ".join(f"`{name}`" for name in names)
+    return messages()["formula_part"].format(rest=rest, names=listed)
+
+
+def _is_number(token: str) -> bool:
+    return token[0].isdigit() or token[0] == "."
+
+
+def _is_product(left: str, right: str) -> bool:
+    """Whether two neighbours are meant to be multiplied: ``2a``, ``p(1 - p)``, ``(a)(b)``."""
+    if _is_number(left) and _is_number(right):
+        return False
+    ends = left == ")" or ((left[0].isalnum() or left[0] in "._") and left not in FUNCTIONS)
+    return ends and (right == "(" or right[0].isalnum() or right[0] in "._")

@@ -90,14 +90,14 @@ var courseJudge = (() => {
     throw new Undefined();
   };
 
-  // Returns [{number}, {name}, {sign}, ...]; calls stop(rest) at what is none of these.
-  function tokensOf(text, names, stop) {
+  // Returns [{text, number}, {text, name}, {text, sign}, ...]; calls stop(rest) at anything else.
+  function tokensOf(written, names, stop) {
     const tokens = [];
     let place = 0;
-    while (place < text.length) {
+    while (place < written.length) {
       TOKEN.lastIndex = place;
-      const found = TOKEN.exec(text);
-      const character = String.fromCodePoint(text.codePointAt(place));
+      const found = TOKEN.exec(written);
+      const character = String.fromCodePoint(written.codePointAt(place));
       if (!found && strip(character) === "") {
         place += 1;
         continue;
@@ -106,9 +106,9 @@ var courseJudge = (() => {
       if (!found || (name && !names.includes(name) && !Object.hasOwn(FUNCTIONS, name))) {
         stop(found ? found[0] : character);
       }
-      const number = found.groups.number;
-      if (number) tokens.push({ number: Number(number) });
-      else tokens.push(name ? { name } : { sign: found[0] });
+      const [text, number] = [found[0], found.groups.number];
+      if (number) tokens.push({ text, number: Number(number) });
+      else tokens.push(name ? { text, name } : { text, sign: text });
       place = TOKEN.lastIndex;
     }
     return tokens;
@@ -191,15 +191,30 @@ var courseJudge = (() => {
     return parse(tokensOf(String(expression), names, unknown), names);
   }
 
+  // Whether two neighbours are meant to be multiplied: 2a, p(1 - p), (a)(b).
+  function isProduct(left, right) {
+    if ("number" in left && "number" in right) return false;
+    const isFunction = left.name && Object.hasOwn(FUNCTIONS, left.name);
+    const ends = left.sign ? left.sign === ")" : !isFunction;
+    return ends && (!right.sign || right.sign === "(");
+  }
+
   function asFunction(answer, names, messages) {
     if (!strip(answer)) throw new Unanswered();
-    if (answer.includes(",")) throw new Unusable(messages.comma);
+    if (/[0-9] *, *[0-9]/.test(answer)) throw new Unusable(messages.comma);
     if ([...answer].length > LONGEST) throw new Unusable(messages.formula_text);
     const text = answer.replace(/[−·×÷^²³]/g, (sign) => SIGNS[sign]);
+    const times = (left, right) => new Unusable(fill(messages.formula_times, { left, right }));
     const tokens = tokensOf(text, names, (rest) => {
+      if (rest.length > 1 && [...rest].every((letter) => names.includes(letter))) {
+        throw times(rest[0], rest[1]);
+      }
       const listed = names.map((name) => `\`${name}\``).join(", ");
       throw new Unusable(fill(messages.formula_part, { rest, names: listed }));
     });
+    for (let i = 1; i < tokens.length; i += 1) {
+      if (isProduct(tokens[i - 1], tokens[i])) throw times(tokens[i - 1].text, tokens[i].text);
+    }
     try {
       return parse(tokens, names);
     } catch {
@@ -228,7 +243,7 @@ var courseJudge = (() => {
     for (const mistake of entry.mistakes) {
       if (off(stored(mistake.value, [])({})) <= mistake.tolerance) throw new Wrong(mistake.feedback);
     }
-    if (off(right) <= 10 * entry.tolerance) throw new Wrong(messages.near);
+    if (off(right) <= 10 * entry.tolerance * (1 + 1e-9)) throw new Wrong(messages.near);
     if (off(-right) <= entry.tolerance) throw new Wrong(messages.sign);
     throw new Wrong(fill(value > right ? messages.large : messages.small, { value: general(value) }));
   }
