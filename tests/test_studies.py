@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +139,8 @@ def test_a_study_runs_what_is_missing_and_its_record_is_a_tidy_table(
     mse, l1 = read_rows("tiny").values()
     append(record_path("tiny"), mse | {"cpu_seconds": 0.0})  # the one to repeat
     assert engine.check("tiny") == "tiny, loss=mse,seed=0: the same weights, bit for bit"
+    with pytest.raises(ValueError, match="the repetition diverged: at step 3"):
+        engine.compare(l1, {"diverged": "at step 3"})
     with pytest.raises(ValueError, match="weights differ on a CPU of the same kind"):
         engine.compare(l1, l1 | {"weights": "others"})
 
@@ -160,6 +162,72 @@ def test_a_run_that_diverges_is_an_answer(tiny_course, here):
     counted = summarise("tiny")
     assert counted.diverged.to_dict() == {"mse": 1, "l1": 0}
     assert engine.check("tiny").startswith("tiny, loss=l1")
+
+
+def stopped_at_step_10(plain):
+    def step(run):
+        if run.done == 9:
+            signal.raise_signal(signal.SIGINT)
+        plain(run)
+
+    return step
+
+
+def test_what_a_diverged_run_leaves_is_not_gone_on_with(tiny_course, here, ctrl_c_is_heard):
+    plain, one = training.Run.step, ("tiny", "loss=l1,seed=0", record_path("tiny"))
+    here.setattr(training.Run, "step", stopped_at_step_10(plain))
+    with pytest.raises(KeyboardInterrupt):
+        train_row(*one)
+    runs = tiny_course / "studies" / "runs" / "tiny"
+    assert len(list(runs.glob("*/*.run.pth"))) == 1
+
+    def step(run):
+        plain(run)
+        if run.done == 20:
+            run.losses[19] = torch.nan
+
+    here.setattr(training.Run, "step", step)
+    train_row(*one)
+    assert "diverged" in read_rows("tiny")["loss=l1,seed=0"]
+    assert not list(runs.glob("*/*.run.pth"))
+
+
+def test_a_stopped_run_whose_recipe_has_changed_begins_anew(
+    tiny_course, here, monkeypatch, ctrl_c_is_heard
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Run, "step", stopped_at_step_10(training.Run.step))
+        with pytest.raises(KeyboardInterrupt):
+            train_row("tiny", "loss=l1,seed=0", record_path("tiny"))
+    plain_load = worker.load
+
+    def other(name):
+        study = plain_load(name)
+
+        def job(**factors):
+            made = study.job(**factors)
+            return replace(made, recipe=replace(made.recipe, lr=0.001))
+
+        return replace(study, job=job)
+
+    monkeypatch.setattr(worker, "load", other)  # as a recipe of the package that has changed
+    train_row("tiny", "loss=l1,seed=0", record_path("tiny"))
+    assert read_rows("tiny")["loss=l1,seed=0"]["recipe"]["lr"] == 0.001
+
+
+def test_one_process_at_a_time_trains_a_run(tiny_course, here, capsys, ctrl_c_is_heard):
+    one, record = ("tiny", "loss=l1,seed=0"), record_path("tiny")
+    plain = worker.fit
+
+    def fit_and_ask(*given, **options):
+        train_row(*one, record)  # as a second study that was started beside
+        return plain(*given, **options)
+
+    here.setattr(worker, "fit", fit_and_ask)
+    train_row(*one, record)
+    assert "loss=l1,seed=0 is being run by another process" in capsys.readouterr().err
+    here.setattr(worker, "fit", lambda *_, **__: pytest.fail("it is done"))
+    train_row(*one, record)  # as one whose list of rows was made before
 
 
 def test_a_summary_takes_the_seeds_together(tiny_course, capsys):
@@ -196,6 +264,20 @@ def test_the_core_seconds_of_a_summary_are_those_of_the_trainings(tiny_course):
     assert summarise("tiny", complete=False).loc["mse"].to_dict() == {
         "seeds": 2, "test (dB)": 30.5, "core-seconds": 40.0, "spread (dB)": 1.0
     }  # fmt: skip
+
+
+def test_a_summary_of_seeds_alone_has_one_row_and_may_have_no_scores(tiny_course):
+    write(tiny_course, DEFINITION.replace("job(loss, seed)", 'job(seed, loss="mse")').replace(
+        'loss=["mse", "l1"], seed=[0]', "seed=[0, 1]"
+    ))  # fmt: skip
+    first, second = load("tiny").rows
+    failed = {k: v for k, v in row("tiny", first, diverged="at once").items() if k != "test"}
+    append(record_path("tiny"), failed)
+    (alone,) = summarise("tiny", complete=False).to_dict("records")
+    assert alone["seeds"] == alone["diverged"] == 1 and pd.isna(alone["spread (dB)"])
+    append(record_path("tiny"), row("tiny", second))
+    (both,) = summarise("tiny").to_dict("records")
+    assert both["seeds"] == 2 and both["test (dB)"] == 30.0
 
 
 def test_none_is_a_setting_of_a_summary(tiny_course):
@@ -248,6 +330,20 @@ def test_real_slices_are_scored_where_a_folder_is_given(tiny_course, here):
     recorded = read_rows("tiny")["loss=l1,seed=0"]
     assert recorded["real"]["slices"] == 1 and recorded["real"]["patients"] == "P2"
     assert recorded["real"]["psnr"] == recorded["test"]["psnr"]
+
+
+def test_real_slices_are_looked_for_before_anything_is_trained(tiny_course, here):
+    here.setattr(engine, "_run_all", lambda *_: pytest.fail("a run was started"))
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        engine.run("tiny", real=tiny_course / "nowhere", progress=False)
+
+
+def test_a_row_that_was_an_evaluation_is_stale(tiny_course):
+    factors = load("tiny").rows[0]
+    older = row("tiny", factors) | {"checkpoint": "none"}
+    del older["recipe"]
+    append(record_path("tiny"), older)
+    assert status("tiny", load("tiny"))[1] == [row_key(factors)]
 
 
 @pytest.mark.parametrize(
@@ -322,6 +418,17 @@ def test_shards_write_rows_of_their_own_which_are_merged_on_reading(tiny_course)
     assert [path.name for path in record_path("tiny").parent.glob("*.json")] == ["tiny.json"]
 
 
+def test_a_stale_row_of_an_older_array_gives_way(tiny_course):
+    mse, l1 = load("tiny").rows
+    append(record_path("tiny", "1-of-4"), row("tiny", mse, cpu_seconds=2.0))
+    append(record_path("tiny", "1-of-8"), row("tiny", mse, cpu_seconds=3.0) | {"digest": "old"})
+    append(record_path("tiny", "2-of-8"), row("tiny", l1) | {"digest": "old"})
+    for _ in range(2):
+        (good,), stale, missing = status("tiny", load("tiny"))
+        assert good["cpu_seconds"] == 2.0 and stale == [row_key(l1)] and not missing
+        merge_shards("tiny")
+
+
 def test_the_shards_share_the_rows(tiny_course, monkeypatch):
     ran = []
     monkeypatch.setattr(engine, "_run_all", lambda commands, *_: ran.append(list(commands)))
@@ -345,7 +452,7 @@ def test_a_worker_saves_its_run_and_ends_when_the_study_is_killed(tiny_course):
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True
     )
-    while not list(runs.glob("*")) and process.poll() is None:
+    while not any(path.is_dir() for path in runs.glob("*")) and process.poll() is None:
         time.sleep(0.1)
     time.sleep(1)  # the run has begun, and takes its steps
     process.terminate()
@@ -383,6 +490,22 @@ def test_ctrl_c_stops_the_runs_and_waits_for_them(tmp_path, ctrl_c_is_heard):
         engine._run_all({name: command(name) for name in "abc"}, jobs=2, progress=False)
     assert {path.name for path in tmp_path.glob("*.stopped")} == {"a.stopped", "b.stopped"}
     assert not (tmp_path / "c.began").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM ends a process there")
+def test_sigterm_stops_the_runs_and_waits_for_them_too(tmp_path, ctrl_c_is_heard):
+    files = [str(tmp_path / event) for event in ("stopped", "began")]
+    code = f"""
+import sys
+from ippy.studies import engine
+engine._run_all({{"a": [sys.executable, "-S", "-c", {WAITS!r}, *{files!r}]}}, 1, False)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    while not (tmp_path / "began").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert (tmp_path / "stopped").exists()  # when the study itself has ended
 
 
 def test_the_overview_counts_rows_and_hours(tiny_course):
@@ -437,6 +560,26 @@ def test_the_command_lists_studies_and_refuses_what_makes_no_sense(tiny_course, 
         with pytest.raises(SystemExit):
             main(["study", "tiny", "--shard", shard])
         assert "expected I/N with I from 1 to N" in capsys.readouterr().err
+
+
+def test_the_command_refuses_options_that_it_would_not_use(tiny_course, capsys):
+    for unused in (["--jobs", "2"], ["--only", "x"], ["--real", "x"], ["--shard", "1/2"]):
+        assert main(["study", *unused]) == 2
+        assert f"{unused[0]} is for the runs of one study: name it" in capsys.readouterr().err
+        assert main(["study", "tiny", "--check", *unused]) == 2
+        assert f"leave {unused[0]} out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("failed", [[], ["loss=l1,seed=0"]])
+def test_the_command_says_what_failed_and_what_is_stale(tiny_course, here, capsys, failed):
+    mse, l1 = load("tiny").rows
+    append(record_path("tiny"), row("tiny", mse))
+    append(record_path("tiny"), row("tiny", l1) | {"digest": "old"})
+    here.setattr(engine, "run", lambda name, **options: failed)
+    assert main(["study", "tiny"]) == (2 if failed else 0)
+    out, err = capsys.readouterr()
+    assert "1 rows are stale, such as loss=l1,seed=0" in out
+    assert ("1 runs failed" in err) == bool(failed)
 
 
 def test_the_command_passes_its_options_on(tiny_course, monkeypatch):

@@ -70,17 +70,19 @@ def _rename(beside: Path, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(lock: Path, target: Path) -> Iterator[None]:
+def locked(lock: Path, target: Path, *, wait: float = 60) -> Iterator[None]:
     """Hold a lock while a file is changed, so that one process at a time does.
 
     Args:
         lock: The lock's own file; its folder is made if it is not there.
         target: What is changed under it, to be named where that folder can't be written.
+        wait: Seconds to wait for another process.
 
     Raises:
-        OSError: The folder can't be written, or another process has held the lock for a minute.
+        TimeoutError: Another process has held the lock for so long.
+        OSError: The folder can't be written.
     """
-    held = FileLock(lock, timeout=60)
+    held = FileLock(lock, timeout=wait)
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         held.acquire()

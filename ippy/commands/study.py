@@ -9,7 +9,7 @@ from pathlib import Path
 from ippy.commands.parsing import Subparsers
 from ippy.data import prepare_mayo
 from ippy.studies import engine, load, summarise
-from ippy.studies.record import read_rows
+from ippy.studies.record import status
 
 
 def add(commands: Subparsers) -> None:
@@ -53,6 +53,7 @@ def add(commands: Subparsers) -> None:
 
 
 def _study(args: argparse.Namespace) -> None:
+    _refuse_unused(args)
     if args.check:
         prepare_mayo()
         print(engine.check(args.name))
@@ -64,10 +65,28 @@ def _study(args: argparse.Namespace) -> None:
     prepare_mayo()
     options = {"only": args.only, "jobs": args.jobs, "real": args.real, "shard": args.shard}
     failed = engine.run(args.name, **options)
-    if args.shard is None and read_rows(args.name):
+    rows, stale, _ = status(args.name, load(args.name))
+    if stale:
+        print(f"{len(stale)} rows are stale, such as {stale[0]}: without them there is no table")
+    elif args.shard is None and rows:
         print(summarise(args.name, complete=False).to_string())
     if failed:
         raise ValueError(f"{len(failed)} runs failed, as said above: {'; '.join(failed)}")
+
+
+def _refuse_unused(args: argparse.Namespace) -> None:
+    """Refuse options that a list of the studies, or a check, would pass over in silence."""
+    given = {
+        "--only": args.only != "*",
+        "--jobs": args.jobs != 1,
+        "--real": args.real is not None,
+        "--shard": args.shard is not None,
+    }
+    unused = [option for option, is_given in given.items() if is_given]
+    if unused and args.check:
+        raise ValueError(f"--check repeats one run as it was; leave {unused[0]} out")
+    if unused and args.name is None:
+        raise ValueError(f"{unused[0]} is for the runs of one study: name it")
 
 
 def _shard(text: str) -> tuple[int, int]:

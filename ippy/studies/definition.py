@@ -92,6 +92,8 @@ class Job:
 
         A field that recipes did not have then counts as its default.
         """
+        if "recipe" not in row:  # it was an evaluation
+            return False
         recorded, wanted = _recipes(row["recipe"]), _recipes(self.settings)
         return len(recorded) == len(wanted) and all(map(_agree, recorded, wanted))
 

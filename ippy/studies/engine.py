@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +21,7 @@ from tqdm import tqdm
 
 from ippy.base.checks import check_integer
 from ippy.base.device import get_device
+from ippy.data import MayoDataset
 from ippy.studies.definition import load, names, row_key
 from ippy.studies.record import Row, merge_shards, read_record, record_path, status
 
@@ -58,9 +63,12 @@ def run(
 
     Raises:
         ValueError: There is no study of that name, no row matches, or ``jobs`` is below 1.
-        KeyboardInterrupt: After Ctrl-C, once the runs have saved their states.
+        FileNotFoundError: ``real`` holds no slices.
+        KeyboardInterrupt: After Ctrl-C or SIGTERM, once the runs have saved their states.
     """
     check_integer("jobs", jobs, least=1)
+    if real is not None:
+        MayoDataset(real)  # hours before it is needed
     study = load(name)
     if shard is None:
         merge_shards(name)
@@ -131,6 +139,8 @@ def check(name: str | None = None) -> str:
 
 def compare(recorded: Row, repeated: Row) -> str:
     """Compare two rows of the same factors; see :func:`check`."""
+    if "diverged" in repeated:
+        raise ValueError(f"the repetition diverged: {repeated['diverged']}")
     alike = all(recorded[part] == repeated[part] for part in SURROUNDINGS)
     made, what = ("weights", "weights") if "weights" in recorded else ("test", "scores")
     if alike and recorded[made] == repeated[made]:
@@ -153,7 +163,10 @@ def _command(name: str, key: str, record: Path, real: Path | None) -> list[str]:
 def _run_all(commands: dict[str, list[str]], jobs: int, progress: bool) -> list[str]:
     """Run commands, so many at a time; return the keys of those that failed."""
     waiting, running, failed = list(commands), {}, []
-    with tqdm(total=len(commands), unit="run", disable=not progress) as bar:
+    with (
+        _terminated_like_interrupted(),
+        tqdm(total=len(commands), unit="run", disable=not progress) as bar,
+    ):
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
@@ -175,6 +188,19 @@ def _run_all(commands: dict[str, list[str]], jobs: int, progress: bool) -> list[
                 process.wait()
             raise
     return failed
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Take SIGTERM for Ctrl-C: a scheduler kills what is left once this process has ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are not for this thread
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _environment() -> dict[str, str]:

@@ -64,8 +64,20 @@ def read_rows(name: str) -> dict[str, Row]:
     rows: dict[str, Row] = {}
     for path in [record_path(name), *sorted(studies_dir().glob(f"{name}.shard-*.json"))]:
         if path.is_file():
-            rows |= read_record(path)
+            rows |= _not_worse(name, read_record(path), rows)
     return rows
+
+
+def _not_worse(name: str, rows: dict[str, Row], known: dict[str, Row]) -> dict[str, Row]:
+    """Return rows without those that are stale where the known one is not, as of an older array."""
+    study = load(name)
+    jobs = {row_key(factors): study.job(**factors) for factors in study.rows}
+
+    def is_good(row: Row | None) -> bool:
+        job = jobs.get(row_key(row["factors"])) if row else None
+        return job is not None and not is_stale(row, name, job)
+
+    return {k: row for k, row in rows.items() if is_good(row) or not is_good(known.get(k))}
 
 
 def append(path: Path, row: Row) -> None:
@@ -98,8 +110,9 @@ def merge_shards(name: str) -> int:
     count = 0
     for path in sorted(studies_dir().glob(f"{name}.shard-*.json")):
         with _locked(path):  # a task of the array may be entering a row
-            rows = read_record(path).values()
-            for row in rows:
+            rows = read_record(path)
+            own = read_record(record_path(name)) if record_path(name).is_file() else {}
+            for row in _not_worse(name, rows, own).values():
                 append(record_path(name), row)
             path.unlink()
         count += len(rows)

@@ -36,8 +36,11 @@ def summarise(name: str, *, complete: bool = True) -> pd.DataFrame:
     table = read(name, complete=complete)
     if "recipe.steps" in table:
         table["cpu_seconds"] = table.cpu_seconds.where(table["recipe.steps"].notna())
+    if "test.psnr" not in table:  # all runs so far have diverged
+        table["test.psnr"] = float("nan")
     factors = [factor for factor in load(name).rows[0] if factor != "seed"]
-    groups = table.groupby(factors, sort=False, dropna=False)  # None is a setting, too
+    by = factors or pd.Series("all", table.index, name="runs")
+    groups = table.groupby(by, sort=False, dropna=False)  # None is a setting, too
     there = [column for column in COLUMNS if column in table]
     means = groups[there].mean().rename(columns=COLUMNS)
     means.insert(0, "seeds", groups.size())

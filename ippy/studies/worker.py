@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import signal
 import sys
@@ -16,19 +17,21 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from ippy.base.files import locked
 from ippy.base.paths import data_dir, studies_dir
 from ippy.data import MayoDataset, validation_slices
 from ippy.problems import InverseProblem
 from ippy.quality import available_metrics, evaluate, summarise
 from ippy.quality.cost import gflop
 from ippy.quality.inference import arguments
-from ippy.studies.definition import Job, digest, load, row_key
+from ippy.studies.definition import Job, digest, is_stale, load, row_key
 from ippy.studies.evaluation import Evaluation, Images
 from ippy.studies.protocol import checksum, surroundings
-from ippy.studies.record import append
+from ippy.studies.record import append, read_record
 from ippy.train import Diverged, History, fit
 from ippy.train.distributed import accelerator, runs_on
 from ippy.train.recipe import settings
+from ippy.train.resume import run_path
 from ippy.train.run import Clock
 from ippy.weights import load_checkpoint, read_manifest, save_checkpoint
 
@@ -42,7 +45,8 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
     did, for that is an answer too.
 
     Its weights go to ``runs/<name>/<digest>/`` beside the record, which git ignores: a run whose
-    definition has changed begins anew.
+    definition, recipe or data have changed begins anew. One process at a time trains a run; another
+    that is asked for it leaves it alone.
 
     Args:
         name: The study.
@@ -65,7 +69,30 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
     everything = MayoDataset(data_dir() / "train")
     slices = everything if job.slices is None else job.slices(everything)
     mark = {"digest": digest(name, job, factors), "data": checksum(slices)}
-    target = record.parent / "runs" / name / mark["digest"] / f"{key}.pth"
+    whole = json.dumps([mark, job.settings])
+    folder = hashlib.sha256(whole.encode()).hexdigest()[:16]
+    target = record.parent / "runs" / name / folder / f"{key}.pth"
+    try:
+        with locked(target.parent.with_name(f".{folder}.lock"), target, wait=0):
+            _train(name, factors, job, slices, mark, target, record, real)
+    except TimeoutError:
+        print(f"{key} is being run by another process", file=sys.stderr)
+
+
+def _train(
+    name: str,
+    factors: dict[str, Any],
+    job: Job,
+    slices: Dataset[Tensor],
+    mark: dict[str, str],
+    target: Path,
+    record: Path,
+    real: Path | None,
+) -> None:
+    """Train one run and enter its row, unless another process has meanwhile."""
+    recorded = read_record(record).get(row_key(factors)) if record.is_file() else None
+    if recorded is not None and not is_stale(recorded, name, job):
+        return
     model = job.model()
     made = {
         "factors": factors,
@@ -109,6 +136,7 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
     except Diverged as error:
         # The time of this sitting: what came before went with the state.
         append(record, made | clock.read() | {"diverged": error.event})
+        run_path(target).unlink(missing_ok=True)
 
 
 def train_parts(
