@@ -164,6 +164,20 @@ def test_another_version_or_seed_replaces_all_and_only_its_own_files(tiny, monke
     assert (root / "notes.txt").read_text() == "mine"
 
 
+def test_the_seed_of_what_is_there_stays(tiny, monkeypatch):
+    root, made = tiny
+    monkeypatch.setattr(data, "PLAN", {"train": {"G01": 2}, "test": {"G91": 1}})
+    prepare_mayo(root, progress=False, seed=5)
+    before = pixels(root)
+    made.clear()
+    prepare_mayo(root, progress=False)
+    assert made == [] and json.loads((root / "manifest.json").read_text())["seed"] == 5
+    monkeypatch.setattr(data, "VERSION", data.VERSION + 1)
+    prepare_mayo(root, progress=False)
+    assert len(made) == 3 and pixels(root).keys() == before.keys()
+    assert json.loads((root / "manifest.json").read_text())["seed"] == 5
+
+
 def test_a_smaller_plan_of_the_same_version_removes_what_is_no_longer_in_it(tiny, monkeypatch):
     root, made = tiny
     monkeypatch.setattr(data, "PLAN", {"train": {"G01": 2}, "test": {"G91": 1}})
@@ -287,7 +301,14 @@ def test_values_follow_the_published_steps(tmp_path):
     for image in MayoDataset(tmp_path, 32, cache_bytes=0):
         assert image.shape == (1, 32, 32)
         assert image.dtype == torch.float32
-        torch.testing.assert_close(image, expected, atol=1e-6, rtol=0)
+        torch.testing.assert_close(image, expected, atol=0.51 / 65535, rtol=0)  # to 16 bits
+
+
+def test_a_resized_slice_is_the_same_at_every_reading(tmp_path):
+    save(tmp_path / "a" / "0.png", grey(50, 70))
+    uncached = MayoDataset(tmp_path, 32, cache_bytes=0)[0]
+    cached = MayoDataset(tmp_path, 32)
+    assert cached[0].equal(uncached) and cached[0].equal(uncached)
 
 
 def test_the_cache_is_exact_or_within_a_quarter_of_a_grey_level(tmp_path):

@@ -6,6 +6,7 @@ import os
 import random
 import runpy
 import shlex
+import shutil
 import signal
 import time
 from functools import partial
@@ -18,10 +19,11 @@ from torch import nn
 
 from ippy import __main__ as command_line
 from ippy.base.files import remove_leftovers
+from ippy.data import generation
 from ippy.quality import SSIMLoss
 from ippy.train import RECIPES, Recipe, Stopped, fit, supervisor
 from ippy.train import loop as training
-from ippy.train.course import is_finished, train_model
+from ippy.train.course import _data_recipe, is_finished, train_model
 from ippy.train.interrupts import held_back
 from ippy.train.resume import RunFile, run_path, stopped_after
 from ippy.weights import load_checkpoint, read_manifest, save_checkpoint
@@ -307,6 +309,44 @@ def test_optimisers_of_another_model_are_refused(tiny, stopped, part):
         tiny.train(stopped, resume=True)
 
 
+class Masked(nn.Module):
+    """A network with a mask that holds infinity."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, 3, padding=1)
+        self.register_buffer("mask", torch.full((2, 2), -torch.inf).triu(1))
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        return y + self.conv(y)
+
+
+def test_a_buffer_may_hold_infinity(tiny, monkeypatch, tmp_path):
+    _, slices, problem, recipe = tiny.parts()
+    given, target = (slices, problem, recipe), tmp_path / "m.pth"
+    with monkeypatch.context() as patch:
+        stop_after(patch, 20)
+        with pytest.raises(KeyboardInterrupt):
+            fit(Masked(), *given, device=CPU, save_to=target, progress=False)
+    fit(Masked(), *given, device=CPU, save_to=target, resume=True, progress=False)
+    assert target.is_file()
+
+
+def test_a_validation_that_failed_is_made_up_for(tiny, whole, monkeypatch, tmp_path):
+    plain, target = training.Run.validate_if_due, tmp_path / "m.pth"
+
+    def validate(run):
+        if run.done == 15:
+            raise RuntimeError("out of memory")
+        plain(run)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Run, "validate_if_due", validate)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            tiny.train(target)
+    assert_same(tiny.train(target, resume=True), whole)
+
+
 class GoingBad:
     """The tiny run's slices; one of them can't be had any more when its turn has come often."""
 
@@ -520,6 +560,17 @@ def test_a_handler_that_python_did_not_set_becomes_the_default(monkeypatch):
             pass
     for number, handler in before.items():
         assert signal.signal(number, handler) is signal.SIG_DFL
+
+
+def test_slices_of_a_reader_are_not_recorded_as_generated(course, monkeypatch):
+    monkeypatch.setenv("IPPY_COURSE", str(course))
+    shutil.rmtree(course / "Mayo" / "test")
+    monkeypatch.setattr(generation, "PLAN", {"train": {"G01": 1}, "test": {"G91": 1}})
+    generation.prepare_mayo(progress=False)
+    assert _data_recipe(3) == {"generated": False, "train_slices": 3}
+    shutil.rmtree(course / "Mayo" / "train")
+    generation.prepare_mayo(progress=False)
+    assert _data_recipe(1)["generated"] and _data_recipe(1)["seed"] == generation.SEED
 
 
 def test_only_a_whole_checkpoint_of_the_same_recipe_and_data_is_finished(short_recipe, tmp_path):

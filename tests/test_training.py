@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ippy.base.device import has_fast_bf16
@@ -389,6 +389,28 @@ def test_a_student_s_model_with_patches_needs_no_positions(problem):
             return self.layer(x)
 
     assert len(fit(Mine(), Blobs(), problem, SHORT, device="cpu", progress=False).loss)
+
+
+def test_a_model_of_other_channels_is_refused(problem):
+    with pytest.raises(
+        ValueError, match=r"returns \(1, 3, 16, 16\) for .*; expected \(1, 1, 16, 16\)"
+    ):
+        fit(
+            nn.Conv2d(1, 3, 3, padding=1), torch.rand(4, 1, 32, 32), problem,
+            Recipe(steps=2, batch_size=1, crop=16), device="cpu", progress=False,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("device", ["cpu", "mps", "cuda"])
+def test_a_device_that_may_read_freed_memory_is_waited_for(problem, monkeypatch, device):
+    pairs = TrainingPairs(
+        torch.rand(2, 1, 16, 16), problem, crop=None, seed=0, grid=1, device=torch.device("cpu")
+    )
+    pairs._device, asked = torch.device(device), {}
+    monkeypatch.setattr(Tensor, "pin_memory", lambda x: x)
+    monkeypatch.setattr(Tensor, "to", lambda x, device, **how: asked.update(how) or x)
+    pairs._send(torch.zeros(1))
+    assert asked.get("non_blocking", False) == (device == "cuda")
 
 
 def test_a_slice_of_another_shape_is_named(problem):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from torch import nn
 
-from ippy.base.paths import data_dir
+from ippy.base.paths import data_dir, is_writable
 from ippy.commands.parsing import Subparsers, add_skip_bad, add_task, report_skipped
 from ippy.data import MayoDataset
 from ippy.models import LABELS, NAMES
@@ -74,6 +74,8 @@ def _evaluate(args: argparse.Namespace) -> None:
         raise ValueError(
             f"--csv {args.csv} is a folder; name a file, e.g. {args.csv / 'scores.csv'}"
         )
+    if args.csv is not None and not is_writable(args.csv.parent):
+        raise ValueError(f"--csv {args.csv}: nothing can be written in {args.csv.parent}")
     folder = args.data or data_dir() / "test"
     images = MayoDataset(folder, cache_bytes=0, skip_bad=args.skip_bad, white=args.white)
     report_skipped(images)
@@ -130,5 +132,4 @@ def _write_rows(
     )
     first = ["task", "noise_level", "model", "image", "slice"]
     rows = rows[[*first, *(column for column in rows if column not in first)]]
-    path.parent.mkdir(parents=True, exist_ok=True)
     rows.to_csv(path, index=False, lineterminator="\n")

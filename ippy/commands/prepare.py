@@ -16,10 +16,11 @@ def add(commands: Subparsers) -> None:
         description="Generate CT-like slices into Mayo/train and Mayo/test, once; a second call "
         "finds them there. Real slices put there as <patient>/<n>.png are never touched.",
     )
-    command.add_argument("--seed", type=int, default=None, help="another seed gives other slices")
+    command.add_argument(
+        "--seed", type=int, default=None, help="another seed gives other slices, which stay"
+    )
     command.set_defaults(run=_prepare, after_stop=lambda args: "")
 
 
 def _prepare(args: argparse.Namespace) -> None:
-    options = {} if args.seed is None else {"seed": args.seed}
-    print(f"The slices are in {prepare_mayo(**options)}")
+    print(f"The slices are in {prepare_mayo(seed=args.seed)}")

@@ -28,7 +28,7 @@ class MayoDataset(Dataset[torch.Tensor]):
         data_path: Folder that holds one folder a patient.
         data_shape: Side of the square, in pixels, at most 4096.
         cache_bytes: Memory for slices that were read, in each process that reads; beyond it they
-            are read from their files again. 0 keeps none, which is exact always.
+            are read from their files again. 0 keeps none.
         skip_bad: Read every file once now, and leave out those that can't be read. Without it a
             bad file is an error when its turn comes.
         white: The value that counts as 1 in files with 16 bits a pixel, such as 4095 where they
@@ -113,13 +113,13 @@ class MayoDataset(Dataset[torch.Tensor]):
         if number not in self._cache:
             pixels = read_slice(self.paths[number])
             white = self._white(self.paths[number], pixels)
-            image = self._shape(pixels, white)
-            if pixels.shape != tuple(image.shape[1:]):
+            if pixels.shape != (self.data_shape, self.data_shape):
+                image = self._resized(pixels, white)
                 pixels, white = np.round(image[0].numpy() * 65535).astype(np.uint16), 65535
-            if pixels.nbytes <= self._room:
-                self._room -= pixels.nbytes
-                self._cache[number] = pixels, white
-            return image
+            if pixels.nbytes > self._room:
+                return self._scale(pixels, white)
+            self._room -= pixels.nbytes
+            self._cache[number] = pixels, white
         return self._scale(*self._cache[number])
 
     def _number(self, index: int) -> int:
@@ -149,10 +149,8 @@ class MayoDataset(Dataset[torch.Tensor]):
     def _scale(pixels: np.ndarray, white: int) -> torch.Tensor:
         return torch.from_numpy(pixels.astype(np.float32) / white)[None]
 
-    def _shape(self, pixels: np.ndarray, white: int) -> torch.Tensor:
-        image, side = self._scale(pixels, white), self.data_shape
-        if pixels.shape == (side, side):
-            return image
+    def _resized(self, pixels: np.ndarray, white: int) -> torch.Tensor:
         from torchvision.transforms.functional import center_crop, resize  # seconds of importing
 
+        image, side = self._scale(pixels, white), self.data_shape
         return center_crop(resize(image, [side], antialias=True), [side, side])

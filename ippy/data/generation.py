@@ -109,7 +109,7 @@ def _generate(jobs: list[Job], workers: int, progress: bool) -> None:
 def prepare_mayo(
     data_path: str | os.PathLike[str] | None = None,
     *,
-    seed: int = SEED,
+    seed: int | None = None,
     progress: bool = True,
     workers: int | None = None,
 ) -> Path:
@@ -123,7 +123,8 @@ def prepare_mayo(
 
     Args:
         data_path: The data folder; the course's ``Mayo/`` by default.
-        seed: Seed of all slices. The same seed gives the same pixels for any number of workers.
+        seed: Seed of all slices; if None that of the slices that are there, else the course's. The
+            same seed gives the same pixels for any number of workers.
         progress: Show a bar.
         workers: Number of processes; the machine's cores, at most 8, by default.
 
@@ -134,12 +135,14 @@ def prepare_mayo(
         ValueError: The manifest is there but cannot be read, or a number is out of range.
         OSError: The disk is full or the folder can't be written. Prepared again later, it goes on.
     """
-    check_integer("seed", seed)
+    if seed is not None:
+        check_integer("seed", seed)
     if workers is not None:
         check_integer("workers", workers, least=1, most=64)
     shared = course_root() / "Mayo"
     root = shared if data_path is None else as_path(data_path, "data_path")
     manifest = read_generated(root)
+    asked, seed = seed, manifest.get("seed", SEED) if seed is None else seed
     made = {job[0] for job in _jobs(root, 0, manifest.get("slices", {}))}
     plan = {}
     for split, patients in PLAN.items():
@@ -162,7 +165,7 @@ def prepare_mayo(
         if not plan:  # real slices in both splits: there is nothing to make
             return root
         own = output_dir("Mayo")
-        return prepare_mayo(own, seed=seed, progress=progress, workers=workers)
+        return prepare_mayo(own, seed=asked, progress=progress, workers=workers)
     for path in made - {job[0] for job in jobs if same}:
         if path.relative_to(root).parts[0] in plan:
             path.unlink(missing_ok=True)

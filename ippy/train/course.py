@@ -184,4 +184,9 @@ def scores_entry(scores: Mapping[str, float], images: int) -> dict[str, float]:
 
 def _data_recipe(slices: int) -> dict[str, Any]:
     """What the manifest records of the training data: how it was generated, or that it was not."""
-    return {"generated": False, **read_generated(data_dir()), "train_slices": slices}
+    generated = read_generated(data_dir())
+    if "train" not in generated.get(
+        "slices", {}
+    ):  # those of a reader, beside generated test slices
+        generated = {"generated": False}
+    return {**generated, "train_slices": slices}

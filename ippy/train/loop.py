@@ -65,7 +65,13 @@ class Objective(nn.Module):
         """Return the loss of a :class:`~ippy.train.pairs.Batch`."""
         where = {"origin": origin} if self.knows_positions and origin is not None else {}
         beside = (y.to(self.dtype), operator) if self.takes_operator else ()
-        return self.loss(self.model(images.to(self.dtype), *beside, **where).float(), x)
+        x_hat = self.model(images.to(self.dtype), *beside, **where)
+        if x_hat.shape != x.shape:  # a loss may broadcast
+            raise ValueError(
+                f"the model returns {tuple(x_hat.shape)} for images of {tuple(images.shape)}; "
+                f"expected {tuple(x.shape)}, one channel"
+            )
+        return self.loss(x_hat.float(), x)
 
 
 class Run:
@@ -148,6 +154,8 @@ class Run:
         due = self.done % (BLOCKS_PER_VALIDATION * self.steps_per_block) == 0
         if self.validation is None or not (due or self.done == self.recipe.steps):
             return
+        if self.validations and self.validations[-1][0] == self.done:
+            return  # a run that goes on
         device, dtype = self.engine.device, self.weights[0].dtype
         self.model.eval()
         scores = []
@@ -255,6 +263,8 @@ def fit(
             disable=not (progress and engine.is_main_process),
         )  # fmt: skip
         with supervisor.watching(), steps:
+            if run.done:
+                run.validate_if_due()  # something failed in that validation, and was mended
             for _ in steps:
                 run.step()
                 run.validate_if_due()

@@ -162,10 +162,13 @@ class TrainingPairs:
         return int(self._order[place])
 
     def _send(self, x: Tensor) -> Tensor:
-        """Copy to the device; from pinned memory a GPU takes it without being waited for."""
+        """Copy to the device; from pinned memory a GPU takes it without being waited for.
+
+        Other devices are waited for: they may read memory after it was freed.
+        """
         if self._device.type == "cuda":
-            x = x.pin_memory()
-        return x.to(self._device, non_blocking=True)
+            return x.pin_memory().to(self._device, non_blocking=True)
+        return x.to(self._device)
 
 
 def check_dataset(dataset: Any, crop: int | None, grid: int) -> None:

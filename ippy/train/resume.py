@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
@@ -22,6 +22,7 @@ from ippy.train.muon import Muon
 from ippy.train.run import Clock, TrainingRun
 from ippy.weights import read_manifest
 from ippy.weights.checkpoint import unpack
+from ippy.weights.state import not_finite
 
 PROBES = 4  # slices that stand for the whole data set
 UNREADABLE = (
@@ -128,8 +129,14 @@ class RunState:
         """Let a run to ``target`` go on from this state.
 
         Raises:
-            ValueError: It is the state of another model.
+            ValueError: It is the state of another model, or a number in it is not finite.
         """
+        try:
+            finite = self.is_finite(run.model)
+        except Exception as error:  # as in RunFile.load: the file is anybody's
+            raise ValueError(UNREADABLE.format(run_path(target))) from error
+        if not finite:
+            raise ValueError(UNREADABLE.format(run_path(target)))
         try:
             run.model.load_state_dict(self.model)
             for optimizer, saved in zip(run.optimizers, self.optimizers, strict=True):
@@ -145,16 +152,20 @@ class RunState:
         run.done, run.clock = self.step, Clock(self.seconds, self.cpu_seconds)
         run.validations = list(self.validations)
 
-    def is_finite(self) -> bool:
-        """Say whether every number is finite: losses, weights, and the optimiser's moments."""
+    def is_finite(self, model: nn.Module) -> bool:
+        """Say whether losses, a model's weights and the optimiser's moments are finite numbers.
+
+        A buffer may hold infinity, as a mask does.
+        """
         moments = [
             value
             for saved in self.optimizers
             for of_one in saved["state"].values()
             for value in of_one.values()
         ]
-        tensors = [v for v in (self.losses, *self.model.values(), *moments) if torch.is_tensor(v)]
-        return all(bool(v.isfinite().all()) for v in tensors)
+        tensors = [v for v in (self.losses, *moments) if torch.is_tensor(v)]
+        finite = all(bool(v.isfinite().all()) for v in tensors)
+        return finite and not not_finite(self.model, model)
 
 
 class RunFile:
@@ -290,5 +301,5 @@ def _check_state(state: RunState, steps: int) -> None:
         check_integer("step", step, least=1, most=state.step)
         check_number("seconds", seconds, least=0, most=state.seconds + 1)
         check_number("score", score, least=-float("inf"), most=float("inf"))
-    if len(state.losses) != state.step or state.losses.ndim != 1 or not state.is_finite():
-        raise ValueError("there is not one finite loss a step, or a weight is not finite")
+    if len(state.losses) != state.step or state.losses.ndim != 1:
+        raise ValueError("there is not one loss a step")

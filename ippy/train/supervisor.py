@@ -112,7 +112,7 @@ class Supervisor:
         """Return the state, if losses, weights and the optimisers' moments are finite."""
         self._check_losses()
         state = RunState.of(self._run)
-        if not state.is_finite():
+        if not state.is_finite(self._run.model):
             what = f"the weights were no longer finite after step {state.step}"
             raise self._diverged(state.step - 1, what)
         return state
