@@ -211,6 +211,15 @@ def test_the_result_is_the_same_in_any_state(method: type) -> None:
 
 
 @pytest.mark.parametrize("method", [Tikhonov, TotalVariation])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_in_half_precision_it_computes_in_float32(method: type, dtype: torch.dtype) -> None:
+    y = box(40).to(dtype)
+    result = method(BLUR).to(dtype)(y)
+    assert result.dtype == torch.float32
+    torch.testing.assert_close(result, method(BLUR)(y.float()), atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("method", [Tikhonov, TotalVariation])
 def test_what_cannot_be_is_refused(method: type) -> None:
     with pytest.raises(ValueError, match="weight is -1"):
         method(BLUR, -1)

@@ -91,6 +91,12 @@ def test_attention_sees_what_convolutions_at_the_bottom_do_not():
     assert columns_seen(build("GatedUNet", seed=0)) < 90
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_it_runs_in_its_own_type(dtype):
+    model = build("HybridUNet", seed=0).to(dtype)
+    assert model(torch.rand(1, 1, 32, 32, dtype=dtype)).dtype == dtype
+
+
 def test_tokens_carry_waves_of_their_rows_and_columns():
     level = CoarseAttention(8)
     waves = level.waves(torch.zeros(1, 8, 5, 7))  # two rates: 1 and 0.01 radians a token

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
@@ -418,6 +419,14 @@ def test_crops_that_do_not_fit_the_grid_are_refused(
 def test_a_grid_is_a_pair_of_counts(models: dict, grid: object) -> None:
     with pytest.raises((TypeError, ValueError), match="grid"):
         models["ViT"].positions(grid)
+
+
+def test_positions_are_interpolated_in_half_precision_too(models: dict) -> None:
+    vit = copy.deepcopy(models["ViT"])
+    wanted = vit.positions((9, 7))
+    found = vit.bfloat16().positions((9, 7))
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), wanted, atol=0.02, rtol=0.02)
 
 
 def test_positions_of_another_size_are_interpolated(models: dict) -> None:

@@ -266,6 +266,8 @@ def test_checkpoints_of_a_task_have_a_folder_of_their_own(tmp_path, monkeypatch)
     advice = manifest.how_to_restore(tmp_path / "ghost" / "UNet.pth")
     assert "python -m ippy train UNet --task ghost" in advice
     assert "git checkout -- weights/ghost" in advice
+    advice = manifest.how_to_restore(tmp_path / "ghost" / "HybridUNet.pth")
+    assert "git checkout -- weights/ghost" in advice and "ippy train" not in advice
     assert "--task" not in manifest.how_to_restore(tmp_path / "elsewhere" / "UNet.pth")
     for file in ("Unrolled.pth", "manifest.json"):
         advice = manifest.how_to_restore(tmp_path / "many_blurs" / file)
@@ -333,6 +335,10 @@ def test_evaluate_command_scores_a_task_and_writes_its_rows(monkeypatch, tmp_pat
     command += ["--data", str(data_dir() / "test")]
     assert command_line.main([*command[:-4], str(tmp_path), *command[-3:]]) == 2
     assert f"--csv {tmp_path} is a folder" in capsys.readouterr().err  # before hours of scoring
+    (tmp_path / "occupied").touch()
+    nowhere = str(tmp_path / "occupied" / "scores.csv")
+    assert command_line.main([*command[:-4], nowhere, *command[-3:]]) == 2
+    assert f"--csv {nowhere}: nothing can be written in" in capsys.readouterr().err
     assert command_line.main(command) == 0
     printed = capsys.readouterr()
     assert "Loss study CNN" in printed.out and "Total variation" in printed.out

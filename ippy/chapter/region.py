@@ -42,6 +42,7 @@ def psnr_inside(x_hat: Tensor, x: Tensor, mask: Tensor) -> Tensor:
         x: True slices, the same.
         mask: What to look at, (B, 1, H, W), bool.
     """
+    x_hat, x, mask = x_hat.cpu(), x.cpu(), mask.cpu()  # not every device has float64
     squares = (x_hat - x).double().square() * mask
     mse = squares.sum(dim=(1, 2, 3)) / mask.sum(dim=(1, 2, 3))
     return -10 * mse.log10()
@@ -59,7 +60,8 @@ def ssim_inside(x_hat: Tensor, x: Tensor, mask: Tensor) -> Tensor:
     """
     middles = (slice(BORDER, -BORDER), slice(BORDER, -BORDER))
     scores = []
-    for a, b, region in zip(x_hat[:, 0], x[:, 0], mask[:, 0].numpy(), strict=True):
+    x_hat, x, mask = (batch[:, 0].cpu() for batch in (x_hat, x, mask))
+    for a, b, region in zip(x_hat, x, mask.numpy(), strict=True):
         pair = a.double().numpy(), b.double().numpy()
         _, ssim_map = structural_similarity(*pair, data_range=1.0, full=True)
         scores.append(ssim_map[middles][region[middles]].mean())

@@ -33,7 +33,7 @@ class CoarseAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C, H, W)."""
-        h = x + self.waves(x)  # (B, C, H, W)
+        h = x + self.waves(x).to(x.dtype)  # (B, C, H, W)
         tokens = self.blocks(h.flatten(2).mT)  # (B, N, C)
         return tokens.mT.reshape(x.shape)
 

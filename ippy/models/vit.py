@@ -231,8 +231,9 @@ class ViTReconstructor(Model):
             return self.pos_embed  # (1, N, d)
         if origin is None:
             image = self.pos_embed.transpose(1, 2).reshape(1, d, G, G)  # (1, d, G, G)
-            image = F.interpolate(image, size=grid, mode="bicubic", antialias=max(grid) < G)
-            return image.flatten(2).transpose(1, 2)  # (1, N, d)
+            exact = image.to(torch.promote_types(image.dtype, torch.float32))
+            exact = F.interpolate(exact, size=grid, mode="bicubic", antialias=max(grid) < G)
+            return exact.to(image.dtype).flatten(2).transpose(1, 2)  # (1, N, d)
         origin = origin.to(self.pos_embed.device)
         rows = origin[:, :1] + torch.arange(grid[0], device=origin.device)  # (B, H_p)
         cols = origin[:, 1:] + torch.arange(grid[1], device=origin.device)  # (B, W_p)

@@ -141,7 +141,8 @@ def _custom_kernel(kernel: Tensor) -> Tensor:
     if kernel.shape[0] != kernel.shape[1]:
         raise ValueError(f"kernel has shape {tuple(kernel.shape)}; expected (k, k) with k odd")
     check_values("kernel", kernel, wait=True)
-    if abs(kernel.double().sum()) <= 1e-6 * kernel.double().abs().sum():
+    exact = kernel.cpu().double()  # not every device has it
+    if abs(exact.sum()) <= 1e-6 * exact.abs().sum():
         raise ValueError(
             "kernel sums to 0; expected a blur, which keeps some of the brightness. An edge filter "
             "is an operator of its own: subclass LinearOperator"

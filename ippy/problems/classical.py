@@ -37,7 +37,8 @@ class Classical(nn.Module):
         operator: K.
         weight: Strength of the regularisation.
         kernel: That of a blur, else an empty tensor. It is a buffer, so that the method is moved
-            and converted as other modules are, and it sets the type of the numbers.
+            and converted as other modules are, and it sets the type of the numbers: half precision
+            is computed in float32.
         knows_operator: Says to :func:`ippy.quality.evaluate` that the method takes measurements.
     """
 
@@ -66,7 +67,7 @@ class Classical(nn.Module):
         if isinstance(self.operator, Blurring):
             check_batch("y", y, 1, min_size=self.kernel.shape[0])
             check_match("y", y, self.kernel)
-            y = y.to(self.kernel.dtype)  # under autocast it may be half precision
+            y = y.to(accumulator(self.kernel.dtype))  # under autocast it may be half precision
             return y, self.operator.direct(y)
         check_tensor("y", y, axes=(4,), expected="(B, 1, ., .)", sizes={1: 1})
         check_values("y", y)  # the solvers square
@@ -99,7 +100,7 @@ class Tikhonov(Classical):
         """Restore measurements (B, 1, ., .), of a blur no smaller than the kernel."""
         y, image = self._checked(y)
         if isinstance(self.operator, Blurring):
-            return periodic_solution(self.kernel, y, self.weight)
+            return periodic_solution(self.kernel.to(y), y, self.weight)
         with torch.no_grad():
             K = self._equations(y)
             return K.solve(K.data(y), self.weight, 0.0, image)

@@ -164,10 +164,10 @@ def how_to_restore(path: Path) -> str:
                 )
     folder = _folder_of_the_course(path)
     if folder in TASKS and folder != REFERENCE and path.stem in LABELS:
-        return (
-            f"Train it with `python -m ippy train {path.stem} --task {folder}`; if the course came "
-            f"with one, `git checkout -- weights/{folder}` restores it."
-        )
+        restored = f"`git checkout -- weights/{folder}` restores one that the course came with."
+        if path.name not in COURSE_FILES:
+            return restored
+        return f"Train it with `python -m ippy train {path.stem} --task {folder}`, or {restored}"
     if folder is not None and (studies_dir() / f"{folder}.py").is_file():
         return (
             f"Restore it with `git checkout -- weights/{folder}`, or train it with "
