@@ -18,6 +18,15 @@ else
 READY := .venv/.ready
 CLEAR := $(if $(wildcard .venv/.ready-cpu),--clear)
 endif
+# So does another Python than the environment's, where one is named.
+ifeq ($(origin PYTHON),command line)
+ifneq ($(wildcard .venv),)
+ifneq ($(shell $(PYTHON) -V),$(shell $(BIN)/python -V))
+CLEAR := --clear
+.PHONY: $(READY)
+endif
+endif
+endif
 LAST_LINE := import pathlib; print("Open", pathlib.Path("_build/html/index.html").resolve().as_uri())
 
 export PYTHONUTF8 := 1

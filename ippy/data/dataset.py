@@ -20,9 +20,9 @@ class MayoDataset(Dataset[torch.Tensor]):
     """Greyscale slices from ``<data_path>/<patient>/*.png``, in the same order everywhere.
 
     A slice is divided by white, its largest possible value, resized in floating point (antialiased
-    bilinear) so that the shorter side is ``data_shape``, and cropped to the central square. What
-    was read is kept, never as floats: as it is (one byte a pixel, or two) where the file has that
-    size already, else in steps of 1/65535 (two bytes).
+    bilinear) so that the shorter side is ``data_shape``, and cropped to the central square. What is
+    resized is rounded to steps of 1/65535. What was read is kept, never as floats: one byte a
+    pixel, or two where the file has 16 bits or was resized.
 
     Args:
         data_path: Folder that holds one folder a patient.

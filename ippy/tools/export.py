@@ -68,11 +68,18 @@ def export(name: str, path: Path) -> Path:
         "scale": "0 is black, 1 is white",
         "size": f"any H and W from {SMALLEST} pixels",
         "weights_sha256": checksums([name])[name],
-        "course": f"ippy {importlib.metadata.version('ippy')}",
+        "course": f"ippy {_version()}",
     }
     content = to_onnx(model, record)
     write_atomically(path, lambda file: file.write(content))
     return path
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("ippy")
+    except importlib.metadata.PackageNotFoundError:  # the course's folder is on the path, no more
+        return "(not installed)"
 
 
 def to_onnx(model: nn.Module, record: Mapping[str, str]) -> bytes:

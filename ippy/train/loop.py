@@ -246,7 +246,8 @@ def fit(
 
     Raises:
         ValueError: An argument can't be used, or not with the others; the state belongs to another
-            run or is damaged; or a slice turns out to be bad, and the state is saved.
+            run or is damaged; or a slice turns out to be bad, and the state is saved (of several
+            processes, where the first one met it).
         Diverged: The loss or a weight is no longer finite; a FloatingPointError.
         KeyboardInterrupt: After Ctrl-C or SIGTERM, once the state is saved.
         OSError: A file can't be written, such as on a full disk.
