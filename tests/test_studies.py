@@ -353,6 +353,7 @@ def test_a_row_that_was_an_evaluation_is_stale(tiny_course):
         ('"LossStudyCNN"', '"ResCNN"', True),  # the code of a job
         ("crop=16", "crop=32", True),
         ('"""Train the smallest network."""', '"""Say it otherwise."""', False),
+        ("STEPS = 40", 'STEPS = 40\n"""Of every run."""', False),
         ("STEPS = 40", "STEPS = 40  # a remark", False),
         ("seed=[0]", "seed=[0, 1]", False),  # a study may grow
     ],
@@ -401,6 +402,11 @@ def test_no_two_runs_of_a_study_do_the_same(name):
     jobs = [study.job(**factors) for factors in study.rows]
     done = [repr(vars(job) | {"problem": definition._described(job.problem)}) for job in jobs]
     assert len(set(done)) == len(done)
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_record_has_no_row_that_its_study_does_not_ask_for(name):
+    assert set(read_rows(name)) <= {row_key(factors) for factors in load(name).rows}
 
 
 def test_a_study_needs_a_process(tiny_course):

@@ -207,13 +207,20 @@ def _agree(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 
 def _statements(path: Path) -> Iterator[str]:
-    """Yield a file's statements without docstrings, comments and the assignment of STUDY."""
+    """Yield a file's statements without comments, docstrings and the assignment of STUDY."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    documented = (ast.Module, ast.FunctionDef, ast.ClassDef)
     for node in ast.walk(tree):
-        if isinstance(node, documented) and ast.get_docstring(node):
-            node.body = node.body[1:]
+        if isinstance(getattr(node, "body", None), list):  # that of a lambda is none
+            node.body = [part for part in node.body if not _is_text(part)]
     for statement in tree.body:
         targets = getattr(statement, "targets", [])
         if not any(isinstance(target, ast.Name) and target.id == "STUDY" for target in targets):
             yield ast.unparse(statement)  # ast.dump differs from one Python to the next
+
+
+def _is_text(node: ast.stmt) -> bool:
+    """Whether a statement is a docstring, of a function or below a constant."""
+    value = getattr(node, "value", None)
+    return (
+        isinstance(node, ast.Expr) and isinstance(value, ast.Constant) and type(value.value) is str
+    )
