@@ -104,9 +104,13 @@ def share_until(name: str, decibels: float) -> float:
 
 
 def gflop_per_slice(name: str) -> float:
-    """Count the multiplications and additions of a forward and a backward pass, in 10^9."""
-    x = torch.zeros(1, 1, 256, 256)
-    return gflop(build(name, seed=0), x, backward=True)
+    """Count the operations of a forward and a backward pass in 10^9, for a slice's worth of crops.
+
+    A whole slice has more of them where tokens are compared with each other.
+    """
+    side = RECIPES[name].crop
+    x = torch.zeros(1, 1, side, side)
+    return gflop(build(name, seed=0), x, backward=True) * 256**2 / side**2
 
 
 def peak(dtype: torch.dtype, device: torch.device) -> float:

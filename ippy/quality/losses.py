@@ -69,7 +69,7 @@ class SSIMLoss(nn.Module):
         return f"window_size={self.window_size}, sigma={self.sigma}"
 
     def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) in [0, 1] to 0 ... 2, least for equal images."""
+        """Map (B, C, H, W) in [0, 1] to 0 ... 2, least for images that are nearly equal."""
         return 1 - self.ssim_map(x_hat, x).mean()
 
     def ssim_map(self, x_hat: Tensor, x: Tensor) -> Tensor:

@@ -41,8 +41,8 @@ def restore(
     The image is continued by reflection until 8 (and a ViT's patch) divides its sides, because a
     UNet that has to resize its features to an odd size shifts them. Tiles start on the same grid of
     8 pixels. Where two overlap, one fades into the other: a model knows least about the pixels at
-    its border. A tile is an image of its own, so a ViT does best with tiles of the size it was
-    trained for, 256, of which it has learned the positions.
+    its border. A tile is an image of its own. So for a ViT, whose attention stays inside a tile,
+    the tiles give another result than the whole image, which can be better or worse.
 
     Args:
         model: Maps (B, C, H, W) to (B, C', H, W). It runs where it is, in its own floating-point

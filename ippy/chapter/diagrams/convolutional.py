@@ -130,7 +130,8 @@ def _attention_unet(axis: Axes) -> None:
 
 def _unet_pp(axis: Axes) -> None:
     """Draw the nodes (i, j), i poolings down and j steps across."""
-    colours = {(0, 0): ENCODER, (1, 0): ENCODER, (2, 0): ENCODER, (0, 2): DECODER}
+    down, up = [(0, 0), (1, 0), (2, 0)], [(1, 1), (0, 2)]
+    colours = dict.fromkeys(down, ENCODER) | dict.fromkeys(up, DECODER)
     nodes = {
         (i, j): _map(axis, 0.9 * i + 2.7 * j, i, _CHANNELS[i], colours.get((i, j), ADDED))
         for i in range(3)
