@@ -44,7 +44,7 @@ def test_every_exercise_says_what_goes_wrong_and_never_what_is_right() -> None:
     assert len(blocks) == len(EXERCISES) == 28
     assert all(text.count("\n") >= 3 for text in blocks.values()), "three mistakes or more"
     assert "You divide by d_k; expected its square root." in blocks["Scaled dot-product attention"]
-    assert "The parameters are moved twice, or by the gradient of two" in blocks["One training step"]
+    assert "The parameters are moved twice, or by the gradient" in blocks["One training step"]
     assert "thrown away" in blocks["Patch size 16 and 32, from a trained model"]
     assert (
         judge("psnr", lambda x_hat, x, data_range: (x_hat - x).square().mean(dim=(1, 2, 3))).text
