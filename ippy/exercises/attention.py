@@ -157,7 +157,7 @@ ATTENTION = Code(
             lambda Q, K, V: scaled(Q, K).softmax(-1)
         ),
     },
-    aside=("scaled_dot_product_attention",),
+    aside=(F.scaled_dot_product_attention,),
     observations=(overflow,),
     gradient=("Q", "K", "V"),
 )

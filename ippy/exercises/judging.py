@@ -57,7 +57,7 @@ class Code:
     observations: tuple[Observation, ...] = ()
     tolerance: float = 1e-4
     scale: float = 1e-12
-    aside: tuple[str, ...] = ()
+    aside: tuple[Callable[..., Any], ...] = ()
     number: bool = False
     gradient: tuple[str, ...] = ()
     differentiable: Callable[..., Tensor] | None = None
@@ -71,8 +71,8 @@ class Code:
             Unusable: It is no function that takes these inputs.
             Wrong: It is not right; the message says how.
         """
-        if used := used_by(answer) & set(self.aside):
-            raise Unusable(f"The question leaves `{min(used)}` aside: write its steps yourself.")
+        if used := [other.__name__ for other in self.aside if uses(answer, other)]:
+            raise Unusable(f"The question leaves `{used[0]}` aside: write its steps yourself.")
         drawn = [self.trial(answer, inputs) for inputs in self.inputs()]
         examples = []
         for inputs in self.examples():
@@ -110,11 +110,15 @@ class Code:
             )
 
 
-def used_by(answer: Callable[..., Any]) -> set[str]:
-    """Return the names in a function's code, and its own: ``{"F", "l1_loss", "<lambda>"}``."""
-    code = getattr(answer, "__code__", None)
-    own = getattr(answer, "__name__", type(answer).__name__)
-    return {own, *(code.co_names if code else ())}
+def uses(answer: Callable[..., Any], other: Callable[..., Any]) -> bool:
+    """Whether a function is another one, or names it in its code.
+
+    A function of the reader's own may have the same name.
+    """
+    if answer is other or type(answer) is other:
+        return True
+    code, name = getattr(answer, "__code__", None), other.__name__
+    return bool(code) and name in code.co_names and answer.__globals__.get(name, other) is other
 
 
 def as_tensor(result: Any, right: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ippy.exercises.core import Exercise
@@ -91,7 +91,7 @@ L1 = Code(
             of_error(lambda e: (-e).clamp(min=0).mean()),
         ),
     },
-    aside=("L1Loss", "l1_loss"),
+    aside=(nn.L1Loss, F.l1_loss),
     number=True,
     gradient=("x_hat",),
     ties=lambda x_hat, x: x_hat == x,

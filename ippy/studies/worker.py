@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +73,14 @@ def train_row(name: str, key: str, record: Path, *, real: Path | None = None) ->
     whole = json.dumps([mark, job.settings])
     folder = hashlib.sha256(whole.encode()).hexdigest()[:16]
     target = record.parent / "runs" / name / folder / f"{key}.pth"
-    try:
-        with locked(target.parent.with_name(f".{folder}.lock"), target, wait=0):
-            _train(name, factors, job, slices, mark, target, record, real)
-    except TimeoutError:
-        print(f"{key} is being run by another process", file=sys.stderr)
+    with ExitStack() as held:
+        try:
+            lock = locked(target.parent.with_name(f".{folder}.lock"), target, wait=0)
+            held.enter_context(lock)
+        except TimeoutError:
+            print(f"{key} is being run by another process", file=sys.stderr)
+            return
+        _train(name, factors, job, slices, mark, target, record, real)
 
 
 def _train(

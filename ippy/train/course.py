@@ -185,8 +185,6 @@ def scores_entry(scores: Mapping[str, float], images: int) -> dict[str, float]:
 def _data_recipe(slices: int) -> dict[str, Any]:
     """What the manifest records of the training data: how it was generated, or that it was not."""
     generated = read_generated(data_dir())
-    if "train" not in generated.get(
-        "slices", {}
-    ):  # those of a reader, beside generated test slices
+    if "train" not in generated.get("slices", {}):  # a reader's own, beside generated test slices
         generated = {"generated": False}
     return {**generated, "train_slices": slices}
