@@ -42,7 +42,7 @@ def psnr_inside(x_hat: Tensor, x: Tensor, mask: Tensor) -> Tensor:
         x: True slices, the same.
         mask: What to look at, (B, 1, H, W), bool.
     """
-    x_hat, x, mask = x_hat.cpu(), x.cpu(), mask.cpu()  # not every device has float64
+    x_hat, x, mask = x_hat.cpu(), x.cpu(), mask.cpu()  # for float64
     squares = (x_hat - x).double().square() * mask
     mse = squares.sum(dim=(1, 2, 3)) / mask.sum(dim=(1, 2, 3))
     return -10 * mse.log10()
