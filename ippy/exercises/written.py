@@ -88,5 +88,9 @@ def _is_product(left: str, right: str) -> bool:
     """Whether two neighbours are meant to be multiplied: ``2a``, ``p(1 - p)``, ``(a)(b)``."""
     if _is_number(left) and _is_number(right):
         return False
-    ends = left == ")" or ((left[0].isalnum() or left[0] in "._") and left not in FUNCTIONS)
-    return ends and (right == "(" or right[0].isalnum() or right[0] in "._")
+    ends = left == ")" or (_is_operand(left) and left not in FUNCTIONS)
+    return ends and (right == "(" or _is_operand(right))
+
+
+def _is_operand(token: str) -> bool:
+    return token[0].isalnum() or token[0] in "._"

@@ -63,13 +63,14 @@ def read_rows(name: str) -> dict[str, Row]:
     """Return all recorded rows by their key, those of a cluster's shards merged in."""
     rows: dict[str, Row] = {}
     for path in [record_path(name), *sorted(studies_dir().glob(f"{name}.shard-*.json"))]:
-        if path.is_file():
-            rows |= _not_worse(name, read_record(path), rows)
+        rows |= _not_worse(name, rows_so_far(path), rows)
     return rows
 
 
 def _not_worse(name: str, rows: dict[str, Row], known: dict[str, Row]) -> dict[str, Row]:
     """Return rows without those that are stale where the known one is not, as of an older array."""
+    if not rows.keys() & known.keys():
+        return rows
     study = load(name)
     jobs = {row_key(factors): study.job(**factors) for factors in study.rows}
 
@@ -94,7 +95,7 @@ def append(path: Path, row: Row) -> None:
         OSError: The disk is full or the folder can't be written.
     """
     with _locked(path):
-        rows = read_record(path) if path.is_file() else {}
+        rows = rows_so_far(path)
         rows[row_key(row["factors"])] = row
         content = json.dumps(list(rows.values()), indent=1, allow_nan=False) + "\n"
         write_atomically(path, lambda file: file.write(content.encode()))
@@ -111,8 +112,7 @@ def merge_shards(name: str) -> int:
     for path in sorted(studies_dir().glob(f"{name}.shard-*.json")):
         with _locked(path):  # a task of the array may be entering a row
             rows = read_record(path)
-            own = read_record(record_path(name)) if record_path(name).is_file() else {}
-            for row in _not_worse(name, rows, own).values():
+            for row in _not_worse(name, rows, rows_so_far(record_path(name))).values():
                 append(record_path(name), row)
             path.unlink()
         count += len(rows)
@@ -122,6 +122,15 @@ def merge_shards(name: str) -> int:
 def record_path(name: str, shard: str | None = None) -> Path:
     """Return the file of a study's record, or of one shard of it."""
     return studies_dir() / (f"{name}.json" if shard is None else f"{name}.shard-{shard}.json")
+
+
+def rows_so_far(path: Path) -> dict[str, Row]:
+    """Return the rows of one file by their key; none if it is not there yet.
+
+    Raises:
+        ValueError: It is damaged, or something else.
+    """
+    return read_record(path) if path.is_file() else {}
 
 
 def read_record(path: Path) -> dict[str, Row]:

@@ -28,7 +28,7 @@ from ippy.quality.inference import arguments
 from ippy.studies.definition import Job, digest, is_stale, load, row_key
 from ippy.studies.evaluation import Evaluation, Images
 from ippy.studies.protocol import checksum, surroundings
-from ippy.studies.record import append, read_record
+from ippy.studies.record import append, rows_so_far
 from ippy.train import Diverged, History, fit
 from ippy.train.distributed import accelerator, runs_on
 from ippy.train.recipe import settings
@@ -94,7 +94,7 @@ def _train(
     real: Path | None,
 ) -> None:
     """Train one run and enter its row, unless another process has meanwhile."""
-    recorded = read_record(record).get(row_key(factors)) if record.is_file() else None
+    recorded = rows_so_far(record).get(row_key(factors))
     if recorded is not None and not is_stale(recorded, name, job):
         return
     model = job.model()
