@@ -10,11 +10,15 @@ import pytest
 MISSING_DEEPINV = 'deepinv is not installed: python -m pip install -e ".[deepinv]"'
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list[object]) -> None:
+    """Share the cores out: threads of several workers that wait for one core cost it all."""
+    share = max(1, (os.cpu_count() or 1) // len(specs))
+    os.environ.setdefault("OMP_NUM_THREADS", str(share))  # of workers and what they start
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers, and let the processes of ``pytest -n`` share the cores."""
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
-    if workers > 1:  # before torch is imported; kernels and other programs inherit it
-        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+    """Register the markers."""
     # Unit tests are marked where notebooks have the tags needs-features and needs-deepinv.
     config.addinivalue_line("markers", "needs_features: needs the pretrained AlexNet features")
     config.addinivalue_line("markers", "needs_deepinv: needs the package deepinv")

@@ -38,11 +38,12 @@ from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkItem, WorkResult
 from tqdm import tqdm
 
+from ippy.base.made_parts import remade, rewrite
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "_build" / "mutants"
 README = ROOT / "benchmarks" / "README.md"
 EXPLAINED = ROOT / "benchmarks" / "equivalent.toml"
-BEGIN, END = "<!-- mutants: begin -->\n", "<!-- mutants: end -->\n"
 SEED = 2024
 PYTEST = "-m pytest -x -q -p no:cacheprovider -o addopts=--import-mode=importlib"
 
@@ -50,11 +51,11 @@ PYTEST = "-m pytest -x -q -p no:cacheprovider -o addopts=--import-mode=importlib
 PARTS = {
     "operators": (
         "operators/*.py",
-        "operators transforms::test_vmap_is_a_loop "
+        "operators unrolled transforms::test_vmap_is_a_loop "
         "transforms::test_an_operator_is_its_own_derivative",
     ),
     "noise, tasks": ("problems/noise.py problems/tasks.py", "operators classical tasks"),
-    "models": ("models/[!a]*.py", "models gated"),
+    "models": ("models/[!a]*.py", "models gated relative hybrid unrolled"),
     "attention": ("models/attention.py", "transforms"),
     "metrics": ("quality/metrics.py", "metrics"),
     "losses": ("quality/losses.py", "losses"),
@@ -269,7 +270,7 @@ def table(sample: list[Mutant], results: dict[str, WorkResult]) -> tuple[str, li
             total = [a + b for a, b in zip(total, counts, strict=True)]
             rows.append(row(part, *counts))
     head = "| part | mutants | caught | equivalent | missed | caught |\n|---|--:|--:|--:|--:|--:|\n"
-    return head + "\n".join([*rows, row("**all**", *total)]) + "\n", missed
+    return head + "\n".join([*rows, row("**all**", *total)]), missed
 
 
 def row(part: str, mutants: int, caught: int, equal: int) -> str:
@@ -301,9 +302,7 @@ def main() -> int:
         text, missed = table(sample, dict(session.results))
     print(text, *missed, sep="\n")
     if options.write:
-        before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
-        after = rest.partition(END)[2]
-        README.write_text(f"{before}{BEGIN}{text}{END}{after}", encoding="utf-8")
+        rewrite(README, remade(README, lambda _: text))
     return 0
 
 

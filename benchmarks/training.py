@@ -1,6 +1,5 @@
 """What a checkpoint costs: ippy's fit against the published recipe's plain float32 loop."""
 
-import dataclasses
 import math
 import re
 import statistics
@@ -8,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 
 import torch
 from timing import seconds
@@ -20,6 +20,7 @@ from torch.optim.optimizer import (
 
 from ippy.base.device import get_device
 from ippy.chapter.published import published_models
+from ippy.chapter.trainings import slices_seen
 from ippy.models import LABELS, build
 from ippy.problems import gaussian_noise, motion_deblurring
 from ippy.quality.cost import gflop
@@ -80,17 +81,12 @@ def fast_loop(name: str, slices: torch.Tensor, device: torch.device) -> tuple[fl
         Slices' worth of pixels per second, and the optimiser's share of the time.
     """
     recipe = RECIPES[name]
-    recipe = dataclasses.replace(recipe, steps=round(FIT_SLICES / slices_per_step(name)))
+    recipe = replace(recipe, steps=round(FIT_SLICES / slices_seen(asdict(recipe), 1)))
     problem, model = motion_deblurring(), build(name, seed=0)
-    fit(model, slices, problem, dataclasses.replace(recipe, steps=2), device=device, progress=False)
+    fit(model, slices, problem, replace(recipe, steps=2), device=device, progress=False)
     with optimiser_clock() as times:
         history = fit(model, slices, problem, recipe, device=device, progress=False)
     return history.images_per_second, sum(times) / history.seconds
-
-
-def slices_per_step(name: str) -> float:
-    """How many slices' worth of pixels a step of the course's recipe takes."""
-    return RECIPES[name].batch_size * RECIPES[name].crop ** 2 / 256**2
 
 
 def share_until(name: str, decibels: float) -> float:
@@ -156,7 +152,7 @@ def main(names: list[str]) -> None:
         ratio = statistics.median(b / a for a, b, _ in rounds)
         flop = gflop_per_slice(name)
         published = table.epochs[name] * table.slices[name] / plain / 60 if known else math.nan
-        ours = RECIPES[name].steps * slices_per_step(name) / fast / 60
+        ours = slices_seen(asdict(RECIPES[name])) / fast / 60
         to_published = ours * share_until(name, table.psnr[name]) if known else math.nan
         to_mark = ours * share_until(name, MARK)
         line = (

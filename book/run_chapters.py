@@ -18,7 +18,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from ippy.base.files import write_atomically
+from ippy.base.files import write_text
 
 BOOK = Path(__file__).resolve().parent
 PAGE = BOOK / "how_long.md"
@@ -76,12 +76,7 @@ def run(path: Path) -> None:
         "cores": os.cpu_count(),
         "seconds": round(time.perf_counter() - start),
     }
-    store(path, nbformat.writes(notebook) + "\n")
-
-
-def store(path: Path, text: str) -> None:
-    """Write a text, whole or not at all, with the same line ends on every platform."""
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_text(path, nbformat.writes(notebook) + "\n")
 
 
 def page() -> str:
@@ -149,7 +144,7 @@ def main() -> None:
         start = time.perf_counter()
         run(BOOK / f"{name}.ipynb")
         print(spoken(round(time.perf_counter() - start)))
-    store(PAGE, page())
+    write_text(PAGE, page())
 
 
 if __name__ == "__main__":

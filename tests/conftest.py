@@ -30,13 +30,6 @@ ROOT = Path(__file__).resolve().parent.parent
 BROWSERS = "chromium", "chromium-browser", "google-chrome"
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_setupnodes(specs: list[object]) -> None:
-    """Share the cores out: threads of several workers that wait for one core cost it all."""
-    share = max(1, (os.cpu_count() or 1) // len(specs))
-    os.environ.setdefault("OMP_NUM_THREADS", str(share))  # of workers and what they start
-
-
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The course's top folder."""

@@ -11,8 +11,6 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-FLOATS = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
-
 
 def tensor(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return random images in [0, 1]."""

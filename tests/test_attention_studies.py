@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from ippy.studies.protocol import Drawn
 from ippy.studies.record import read_rows, record_path
 from ippy.studies.worker import scores, train_row, weights_digest
 from ippy.train import Recipe, fit
+from ippy.train import loop as training
 
 DEFINITION = '''"""A study for the tests."""
 
@@ -188,6 +190,29 @@ def test_the_seconds_of_a_row_are_those_of_all_its_phases(tiny_course, monkeypat
     monkeypatch.setattr(worker, "read_manifest", lambda folder: manifest)
     row = train()
     assert 1000 < row["seconds"] < 2000 and 200 < row["cpu_seconds"] < 1000
+
+
+def test_of_a_part_that_diverges_no_state_is_left(tiny_course, monkeypatch, ctrl_c_is_heard):
+    plain = training.Run.step
+
+    def stop(run):
+        plain(run)
+        if run.done == 10:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(training.Run, "step", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train()
+    runs = tiny_course / "studies" / "runs" / "tiny"
+    assert [path.name for path in runs.glob("*/*.run.pth")] == ["seed=0.phase1.run.pth"]
+
+    def diverge(run):
+        plain(run)
+        run.losses[run.done - 1] = torch.nan
+
+    monkeypatch.setattr(training.Run, "step", diverge)
+    assert "diverged" in train()
+    assert not list(runs.glob("*/*.run.pth"))
 
 
 def test_a_row_is_stale_when_the_recipe_of_a_phase_has_changed(tiny_course):

@@ -13,7 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from matplotlib.transforms import Bbox
 
-from ippy.chapter.diagrams import show_convolutional_networks, show_vision_transformer
+from ippy.chapter.diagrams import (
+    show_convolutional_networks,
+    show_unrolled_network,
+    show_vision_transformer,
+)
 from ippy.chapter.diagrams.parts import Place, arrow, box, canvas, circle
 from ippy.models import LABELS, NAMES, build
 from ippy.models.vit import ViTReconstructor
@@ -156,3 +160,13 @@ def test_the_transformer_shows_images_of_the_model(vit: ViTReconstructor) -> Non
 def test_nothing_in_the_transformer_is_cut_off_or_covered() -> None:
     figure = show_vision_transformer(build("ViT", seed=0), torch.rand(1, 1, 256, 256))
     check_layout(figure, figure.axes[0])
+
+
+def test_the_unrolled_network_is_shown_the_operator_in_each_step() -> None:
+    figure = show_unrolled_network()
+    (axis,) = figure.axes
+    check_layout(figure, axis)
+    pairs = [word for word in words(axis) if word.startswith(("data", "network"))]
+    assert pairs == [f"{kind}{k}" for k in range(1, 5) for kind in ("data\nstep ", "network\n")]
+    arrows = patches(axis, FancyArrowPatch)
+    assert len(arrows) == 9 + 4 + 4  # along the row, from the data, from the other images

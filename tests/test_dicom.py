@@ -267,6 +267,18 @@ def test_the_manifest_names_each_source_by_its_content(mixed, tmp_path):
     )
 
 
+def test_a_source_that_has_changed_is_not_taken_for_the_one_that_was_imported(tmp_path):
+    scan(tmp_path / "scans", patient="ID1", series="A", count=4)
+    before = run(tmp_path / "scans", tmp_path / "out")
+    source = next(path for path in sorted((tmp_path / "scans").rglob("*")) if path.is_file())
+    header = pydicom.dcmread(source)
+    header.PixelData = header.PixelData[::-1]
+    header.save_as(source)
+    with pytest.raises(ValueError, match=r"\.png was imported from a file that has changed since"):
+        run(tmp_path / "scans", tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "import.json").read_text()) == before
+
+
 @pytest.mark.parametrize(
     ("syntax", "written"),
     [

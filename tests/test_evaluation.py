@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import nn
+from torch.utils.data import IterableDataset
 
 from ippy import __main__ as command_line
 from ippy.base.paths import data_dir
@@ -40,6 +41,13 @@ def folder(slices, tmp_path):
         pixels = (x[0].numpy() * 255).astype(np.uint8)
         Image.fromarray(pixels).save(tmp_path / "P" / f"{number}.png")
     return tmp_path
+
+
+class Endless(IterableDataset):
+    """Slices that come one after the other, without a number."""
+
+    def __iter__(self):
+        yield torch.zeros(1, 64, 64)
 
 
 class Brighter(nn.Module):
@@ -212,6 +220,7 @@ def test_numbers_and_names_of_numpy_are_taken(slices):
         ({"images": np.zeros((2, 1, 64, 64))}, r"images is an? ndarray; .*torch\.from_numpy"),
         ({"images": [np.zeros((1, 64, 64))]}, r"images\[0\] is an? ndarray; .*from_numpy"),
         ({"images": "Mayo/test"}, "images is a str"),
+        ({"images": Endless()}, "images is an Endless; .* a data set of slices .* with a length"),
         ({"images": [torch.zeros(1, 64, 64).byte()]}, r"images\[0\] holds torch\.uint8"),
         ({"metrics": "psnr"}, r"metrics is a str; expected a list, e\.g\. \['psnr'\]"),
         ({"models": [Brighter()]}, "models is a list; expected a dict"),

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ippy.base.files import remove_leftovers, write_atomically
+from ippy.base.files import remove_leftovers, write_atomically, write_json
 
 
 def names(folder):
@@ -109,3 +109,12 @@ def test_a_folder_that_can_t_be_made_is_told_with_the_file(tmp_path):
     with pytest.raises(OSError, match="nothing was written") as caught:
         write_atomically(path, lambda file: file.write(b"x"))
     assert caught.value.filename == str(path)
+
+
+def test_what_json_has_no_word_for_is_not_written(tmp_path):
+    path = tmp_path / "record.json"
+    write_json(path, {"psnr": 40.5})
+    with pytest.raises(ValueError, match="Out of range float"):
+        write_json(path, {"psnr": float("nan")})
+    assert path.read_bytes() == b'{\n "psnr": 40.5\n}\n'
+    assert list(tmp_path.iterdir()) == [path]

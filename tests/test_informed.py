@@ -225,22 +225,22 @@ def test_a_pair_draws_the_same_problem_in_every_batch_and_process(family, crop) 
         operators = [getattr(K, "operator", K) for K in batch.operator.operators]
         return [K.kernel.numpy().tobytes() for K in operators]
 
-    together = pairs().with_data(range(6))
-    shares = [pairs().with_data(numbers) for numbers in (range(4, 6), range(4))]  # processes
+    together = pairs().batch(range(6))
+    shares = [pairs().batch(numbers) for numbers in (range(4, 6), range(4))]  # processes
     for part in ("x", "images", "y"):
         apart = torch.cat([getattr(share, part) for share in reversed(shares)])
         assert getattr(together, part).equal(apart)
     assert kernels(together) == kernels(shares[1]) + kernels(shares[0])
     levels = together.images[:, -1].amax(dim=(1, 2))
     assert len(set(levels.tolist())) == 6  # each pair has a noise of its own
-    assert not pairs(seed=1).with_data(range(6)).images.equal(together.images)
+    assert not pairs(seed=1).batch(range(6)).images.equal(together.images)
     assert all(a.equal(b) for a, b in zip(pairs().batch(range(6))[:2], together[:2], strict=True))
 
 
 def test_a_crop_of_all_channels_is_cut_from_the_whole_measurement() -> None:
     slices, quiet = images(1, 1, 40, 48), RandomBlurs(noise_levels=(1e-6, 1e-6))
     pairs = TrainingPairs(slices, quiet, crop=32, seed=0, grid=1, device=CPU)
-    x, shown, _, y, K = pairs.with_data(range(3))
+    x, shown, _, y, K = pairs.batch(range(3))
     assert shown.shape == (3, 4, 32, 32) and y.equal(shown[:, 2:3])
     assert K.T(K(x) - y).abs().max() < 1e-4  # a crop explains its data, but for their border
     whole = torch.cat(
@@ -309,14 +309,15 @@ class Remembers(nn.Module):
         return shown[:, :1] / 2
 
 
-def test_plug_and_play_alternates_the_data_and_the_denoiser() -> None:
-    H, W, level = 8, 10, 0.05
+@pytest.mark.parametrize("level", [0.05, 0.6])  # below the strongest, and beyond it
+def test_plug_and_play_alternates_the_data_and_the_denoiser(level: float) -> None:
+    H, W = 8, 10
     y = InverseProblem(RAGGED, level).measure(images(1, 1, H, W).double(), seeded())
     denoiser = Remembers()
     found = PlugAndPlay(RAGGED, level, denoiser, steps=3, strongest=0.2)(y)
     K, flat = matrix(RAGGED, H, W), y.flatten().numpy()
     sigma = level * np.sqrt((flat**2).mean() / (1 + level**2))
-    strengths = np.geomspace(0.2, sigma, 3)
+    strengths = np.geomspace(max(0.2, sigma), sigma, 3)
     z = flat
     for strength, shown in zip(strengths, denoiser.given, strict=True):
         near = sigma**2 / strength**2

@@ -419,7 +419,7 @@ def test_shards_write_rows_of_their_own_which_are_merged_on_reading(tiny_course)
     append(record_path("tiny", "1-of-2"), row("tiny", mse))
     append(record_path("tiny", "2-of-2"), row("tiny", l1))
     assert not record_path("tiny").exists() and len(read("tiny")) == 2
-    assert merge_shards("tiny") == 2
+    merge_shards("tiny")
     assert len(json.loads(record_path("tiny").read_text(encoding="utf-8"))) == 2
     assert [path.name for path in record_path("tiny").parent.glob("*.json")] == ["tiny.json"]
 

@@ -110,7 +110,7 @@ def test_a_batch_is_measured_and_started_like_its_images_one_by_one(
 def test_pairs_of_whole_slices_are_truth_and_start(problem: InverseProblem) -> None:
     slices = images(5, 1, 32, 32)
     pairs = TrainingPairs(slices, problem, crop=None, seed=0, grid=1, device=CPU)
-    x, y, places = pairs.batch([0, 1])
+    x, y, places = pairs.batch([0, 1])[:3]
     assert x.shape == y.shape == (2, 1, 32, 32) and places is None
     clean = problem.start(problem.operator(x))
     assert 0 < (y - clean).norm() / clean.norm() < 0.2

@@ -232,7 +232,7 @@ def test_fit_gives_it_the_data_and_the_operator_of_each_pair(model, crop, monkey
     recipe = Recipe(steps=1, crop=crop, batch_size=2)
     history = fit(model, slices, RandomBlurs(), recipe, device=CPU, progress=False)
     pairs = TrainingPairs(slices, RandomBlurs(), crop=crop, seed=0, grid=1, device=CPU)
-    x, shown, _, y, operator = pairs.with_data([0, 1])
+    x, shown, _, y, operator = pairs.batch([0, 1])
     with torch.no_grad():
         loss = (before(shown, y, operator) - x).abs().mean().item()
     assert history.loss == [pytest.approx(loss, rel=1e-4)]

@@ -14,14 +14,16 @@ import hashlib
 import io
 import json
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from matplotlib import colormaps
 from PIL import Image
 from sphinx.application import Sphinx
 
+from ippy import models
+from ippy.base.files import locked
 from ippy.base.paths import output_dir, weights_dir
 from ippy.data.generation import SEED
 from ippy.data.phantoms import generate_slice
@@ -106,18 +108,20 @@ def runtime() -> dict[str, bytes]:
 
 
 def exported(name: str) -> bytes:
-    """Return a model as ONNX; it is exported once for its weights, its exporter and its torch."""
-    made_of = (weights_dir() / f"{name}.pth", Path(exporting.__file__))
-    digest = hashlib.sha256(torch.__version__.encode())
-    for path in made_of:
+    """Return a model as ONNX; it is exported once for all that it is made of."""
+    code = [Path(exporting.__file__), *Path(models.__file__).parent.glob("*.py")]
+    versions = [version(package) for package in ("torch", "onnx", "onnxscript")]
+    digest = hashlib.sha256(repr(versions).encode())
+    for path in [weights_dir() / f"{name}.pth", *sorted(code)]:
         digest.update(path.read_bytes())
     folder = output_dir("_build/onnx")
     path = folder / f"{name}-{digest.hexdigest()[:16]}.onnx"
-    if not path.is_file():
-        for older in folder.glob(f"{name}-*.onnx"):
-            older.unlink()
-        exporting.export(name, path)
-    return path.read_bytes()
+    with locked(folder / f".{name}.lock", path, wait=600):
+        if not path.is_file():
+            for older in folder.glob(f"{name}-*.onnx"):
+                older.unlink()
+            exporting.export(name, path)
+        return path.read_bytes()
 
 
 def slices() -> dict[str, bytes]:

@@ -52,6 +52,20 @@ def check_type(name: str, value: Any, cls: type | tuple[type, ...], example: str
         raise TypeError(f"{name} is {found}; expected {wanted}, e.g. {example}")
 
 
+def check_indexed(name: str, value: Any, expected: str) -> None:
+    """Check that images can be taken from ``value`` by number: it has a length and items.
+
+    Args:
+        name: What the caller calls it.
+        value: The argument; texts, mappings and numpy's arrays are none of its kind.
+        expected: What it should be, with an expression that gives one.
+    """
+    indexed = hasattr(value, "__len__") and hasattr(value, "__getitem__")
+    if not indexed or isinstance(value, (str, bytes, Mapping, np.ndarray)):
+        found = "None" if value is None else _article(type(value).__name__)
+        raise TypeError(f"{name} is {found}; expected {expected}")
+
+
 def check_integer(name: str, value: Any, *, least: int = 0, most: int = 2**63 - 1) -> int:
     """Return ``value``, a whole number from ``least`` to ``most``, as an int.
 

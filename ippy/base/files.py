@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import secrets
@@ -10,7 +11,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from filelock import FileLock
 
@@ -54,6 +55,20 @@ def write_atomically(
         raise
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text as :func:`write_atomically` does, with the same bytes on every platform."""
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as a JSON file, a line an entry, as :func:`write_atomically` does.
+
+    Raises:
+        ValueError: It holds NaN or infinity, which JSON can't express. Nothing was written.
+    """
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
 def _open_private(name: str, flags: int) -> int:
     return os.open(name, flags, mode=0o600)
 
@@ -76,7 +91,7 @@ def locked(lock: Path, target: Path, *, wait: float = 60) -> Iterator[None]:
     Args:
         lock: The lock's own file; its folder is made if it is not there.
         target: What is changed under it, to be named where that folder can't be written.
-        wait: Seconds to wait for another process.
+        wait: Seconds to wait for another process; as long as it takes if negative.
 
     Raises:
         TimeoutError: Another process has held the lock for so long.

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ippy.base.files import write_atomically
+from ippy.base.files import write_text
 
 PART = re.compile(
     r"<!-- (?P<name>[\w ]+): (?P<script>.*?) writes this -->\n.*?<!-- end -->", re.DOTALL
@@ -34,5 +34,5 @@ def remade(page: Path, make: Callable[[str], str]) -> str:
 
 def rewrite(page: Path, text: str) -> None:
     """Write a page, whole or not at all, and say so."""
-    write_atomically(page, lambda file: file.write(text.encode()))
+    write_text(page, text)
     sys.stdout.write(f"wrote {page.name}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -155,7 +156,7 @@ def plot_curves(
         xlog: Logarithmic horizontal axis.
         title: Title of the axes.
         styles: Label -> arguments of ``plot`` for that curve, such as a marker.
-        levels: Label -> value marked by a dotted horizontal line.
+        levels: Label -> value marked by a horizontal line, dotted, dashed or both in turn.
         legend: Explain the lines, where there are several.
         ax: Axes to draw in; a new figure's if None.
 
@@ -168,7 +169,8 @@ def plot_curves(
         if not isinstance(values, tuple):
             values = range(1, len(values) + 1), values
         ax.plot(*values, **{"label": label} | dict((styles or {}).get(label, {})))
-    for (label, level), line in zip((levels or {}).items(), (":", "--", "-."), strict=False):
+    lines = itertools.cycle((":", "--", "-."))
+    for (label, level), line in zip((levels or {}).items(), lines, strict=False):
         ax.axhline(level, color="#555555", linestyle=line, linewidth=1.4, label=label)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title or "")
     if log:

@@ -10,8 +10,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ippy.models import NAMES
+
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6B6B6B"]
 """Okabe and Ito's palette, safe for colour-blind readers (black replaced by grey)."""
+
+_EIGHT = zip((*NAMES, "GatedUNet"), [*COLOURS, "black"], "ospD^vX*", strict=True)
+LOOKS: dict[str, dict[str, str]] = {n: {"color": c, "marker": m} for n, c, m in _EIGHT}
+"""Colour and marker of each of the eight networks, the same in all figures."""
 
 DPI = 160
 """Pixels per inch: crisp on a dense screen, and a slice of 256 pixels is not drawn smaller."""

@@ -8,7 +8,6 @@ import pandas as pd
 from torch import Tensor
 
 from ippy.models import LABELS
-from ippy.quality import metrics as measures
 from ippy.quality.metrics import METRICS
 
 
@@ -23,7 +22,7 @@ def score_table(
         metrics: Names of ``ippy.quality.metrics``.
     """
     rows = {
-        name: {METRICS[m].label: getattr(measures, m)(x_hat, x).mean().item() for m in metrics}
+        name: {METRICS[m].label: METRICS[m].function(x_hat, x).mean().item() for m in metrics}
         for name, x_hat in images.items()
     }
     return pd.DataFrame.from_dict(rows, orient="index")

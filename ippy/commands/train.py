@@ -83,6 +83,8 @@ def _train(args: argparse.Namespace) -> None:
 
 def _recipes(args: argparse.Namespace) -> dict[str, Recipe]:
     """Return how to train each model, once it is sure that nothing would be lost by it."""
+    if args.all and args.names:
+        raise ValueError(f"--all trains every model; leave {args.names[0]!r} out, or --all")
     names = tuple(RECIPES) if args.all else args.names
     unknown = [name for name in names if name not in RECIPES]
     if unknown or not names:

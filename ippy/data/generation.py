@@ -17,7 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ippy.base.checks import check_integer
-from ippy.base.files import write_atomically
+from ippy.base.files import write_atomically, write_json
 from ippy.base.paths import as_path, course_root, is_writable, output_dir
 from ippy.data.phantoms import VERSION, generate_slice
 from ippy.data.slices import find_slices, read_slice
@@ -75,8 +75,7 @@ def read_generated(root: Path) -> dict:
 
 
 def _write_manifest(root: Path, manifest: dict) -> None:
-    content = json.dumps(manifest, indent=1) + "\n"
-    write_atomically(root / MANIFEST, lambda file: file.write(content.encode()))
+    write_json(root / MANIFEST, manifest)
 
 
 def _checksum(root: Path, jobs: list[Job]) -> str:

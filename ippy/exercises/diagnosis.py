@@ -187,11 +187,11 @@ def _flat(trials: Sequence[Trial]) -> tuple[Tensor, Tensor]:
     return results[finite], rights[finite]
 
 
-def shown_trial(trial: Trial, what: str = "the result") -> str:
+def shown_trial(trial: Trial) -> str:
     """Say what was given, what came back and what was expected."""
     digits = 4 if shown(trial.result) != shown(trial.right[0]) else 7
     return (
-        f"For {given(trial.inputs)} {what} is {shown(trial.result, digits)}; expected "
+        f"For {given(trial.inputs)} the result is {shown(trial.result, digits)}; expected "
         f"{shown(trial.right[0], digits)}."
     )
 

@@ -80,7 +80,12 @@ class PlugAndPlay(nn.Module):
         return z
 
     def _strengths(self, sigma: Tensor) -> list[Tensor]:
-        """Return what the denoiser is told to remove, round by round, (B, 1, 1, 1) each."""
-        first, last = math.log(self.strongest), sigma.log()
+        """Return what the denoiser is told to remove, round by round, (B, 1, 1, 1) each.
+
+        It falls to the noise of the measurement; where that is stronger than the strongest, it
+        stays there.
+        """
+        last = sigma.log()
+        first = last.clamp(min=math.log(self.strongest))
         rounds = max(self.steps - 1, 1)
         return [(first + k / rounds * (last - first)).exp() for k in range(self.steps)]

@@ -78,7 +78,7 @@ class InverseProblem:
         """Return what a network gets of measurements, (B, C, H, W).
 
         Here that is the one image of ``start``. A problem that shows its networks more stacks
-        further channels behind the first, which stays the image that they correct.
+        channels; the first is the image that they correct.
 
         Args:
             y: Measurements, (B, 1, ., .) in the operator's shape.

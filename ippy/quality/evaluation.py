@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from ippy.base.checks import check_choice, check_integer, check_type
+from ippy.base.checks import check_choice, check_indexed, check_integer, check_type
 from ippy.base.device import get_device, usable
 from ippy.base.images import check_slice, check_tensor, check_values
 from ippy.operators import LinearOperator
 from ippy.problems import InverseProblem
-from ippy.quality import metrics as measures
 from ippy.quality.inference import arguments, in_evaluation_mode, run
 from ippy.quality.metrics import METRICS
 
@@ -171,7 +170,7 @@ def _score(metric: str, x_hat: Tensor, x: Tensor, y: Tensor, problem: InversePro
     """Return one number of one image, (1, 1, H, W)."""
     if metric == RESIDUAL:
         return data_residual(x_hat, y, problem.operator).item()
-    return getattr(measures, metric)(x_hat, x).item()
+    return METRICS[metric].function(x_hat, x).item()
 
 
 @contextmanager
@@ -203,10 +202,8 @@ def _numbers(images: Tensor | Dataset[Tensor], first: int | None = None) -> rang
     """Return the numbers of the first images; the images are checked when they are read."""
     if first is not None:
         first = check_integer("first", first, least=1)
-    if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")) or isinstance(
-        images, (str, bytes, Mapping, np.ndarray)
-    ):
-        check_type("images", images, (Tensor, Dataset), "torch.from_numpy(array), (N, 1, H, W)")
+    expected = "a torch.Tensor (N, 1, H, W), e.g. torch.from_numpy(array), or a data set of slices"
+    check_indexed("images", images, f"{expected} (1, H, W) with a length")
     if isinstance(images, Tensor) and images.ndim != 4:
         raise ValueError(f"images has shape {tuple(images.shape)}; expected (N, 1, H, W)")
     numbers = range(len(images))[:first]

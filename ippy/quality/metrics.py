@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,26 +21,20 @@ from ippy.quality.features import MIN_SIZE, MISSING_FEATURES, check_colours, fea
 
 @dataclass(frozen=True)
 class Metric:
-    """How a table or an axis shows a metric.
+    """A metric, and how a table or an axis shows it.
 
     Attributes:
+        function: Called as ``function(x_hat, x)``.
         label: Name, with the unit if there is one.
         digits: After the decimal point.
         higher_is_better: Which way a better reconstruction changes it.
     """
 
+    function: Callable[[Tensor, Tensor], Tensor]
     label: str
     digits: int
     higher_is_better: bool
 
-
-METRICS: dict[str, Metric] = {
-    "mse": Metric("MSE", 6, False),
-    "psnr": Metric("PSNR (dB)", 2, True),
-    "ssim": Metric("SSIM", 4, True),
-    "lpips": Metric("LPIPS", 4, False),
-}
-"""The four functions of this module, by name."""
 
 WINDOW = 7  # side of SSIM's windows in pixels
 
@@ -187,3 +182,12 @@ def _lpips_network(device: torch.device) -> nn.Module:
             return LPIPS(net="alex", verbose=False).to(device).requires_grad_(False)
         finally:
             torch.set_default_dtype(default)
+
+
+METRICS: dict[str, Metric] = {
+    "mse": Metric(mse, "MSE", 6, False),
+    "psnr": Metric(psnr, "PSNR (dB)", 2, True),
+    "ssim": Metric(ssim, "SSIM", 4, True),
+    "lpips": Metric(lpips, "LPIPS", 4, False),
+}
+"""The four metrics, by name."""

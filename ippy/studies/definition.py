@@ -8,8 +8,9 @@ import importlib.util
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,9 @@ def digest(name: str, job: Job | Evaluation, factors: Factors) -> str:
     study may grow by rows without a change to those it has. The recipe is not in it; a row holds
     that in full, and :func:`is_stale` compares it.
     """
-    code = list(_statements(definition_path(name)))
+    path = definition_path(name)
+    file = path.stat()
+    code = _statements(path, (file.st_mtime_ns, file.st_size))
     content = json.dumps([factors, _described(job.problem), code])
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -206,16 +209,25 @@ def _agree(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return {name: recorded[name] for name in wanted} == wanted
 
 
-def _statements(path: Path) -> Iterator[str]:
-    """Yield a file's statements without comments, docstrings and the assignment of STUDY."""
+@cache
+def _statements(path: Path, state: tuple[int, int]) -> list[str]:
+    """Return a file's statements without comments, docstrings and the assignment of STUDY.
+
+    Args:
+        path: The file.
+        state: When it was changed, and its size: it is read again where these differ.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(getattr(node, "body", None), list):  # that of a lambda is none
             node.body = [part for part in node.body if not _is_text(part)]
-    for statement in tree.body:
-        targets = getattr(statement, "targets", [])
-        if not any(isinstance(target, ast.Name) and target.id == "STUDY" for target in targets):
-            yield ast.unparse(statement)  # ast.dump differs from one Python to the next
+    # ast.dump differs from one Python to the next
+    return [ast.unparse(statement) for statement in tree.body if not _assigns_study(statement)]
+
+
+def _assigns_study(statement: ast.stmt) -> bool:
+    targets = getattr(statement, "targets", [])
+    return any(isinstance(target, ast.Name) and target.id == "STUDY" for target in targets)
 
 
 def _is_text(node: ast.stmt) -> bool:

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from ippy.base.checks import check_choice
-from ippy.base.files import write_atomically
+from ippy.base.files import locked, write_atomically
 from ippy.base.paths import data_dir, output_dir
 from ippy.data.generation import SEED, read_generated
 from ippy.data.phantoms import AS_DRAWN, VERSION, Style, generate_slice
@@ -123,7 +122,7 @@ def _kept(content: str, slices: Iterable[np.ndarray]) -> np.ndarray:
     """
     name = hashlib.sha256(content.encode()).hexdigest()[:16]
     path = output_dir("studies/runs/slices") / f"{name}.npy"
-    with FileLock(path.with_suffix(".lock")):
+    with locked(path.with_suffix(".lock"), path, wait=-1):
         if not path.is_file():
             pixels = np.stack(list(slices))
             write_atomically(path, lambda file: np.save(file, pixels))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ippy.base.files import locked, write_atomically
+from ippy.base.files import locked, write_json
 from ippy.base.paths import studies_dir
 from ippy.studies.definition import Study, is_stale, load, row_key
 
@@ -97,8 +97,7 @@ def append(path: Path, row: Row) -> None:
     with _locked(path):
         rows = rows_so_far(path)
         rows[row_key(row["factors"])] = row
-        content = json.dumps(list(rows.values()), indent=1, allow_nan=False) + "\n"
-        write_atomically(path, lambda file: file.write(content.encode()))
+        write_json(path, [*rows.values()])
 
 
 def _locked(path: Path) -> AbstractContextManager[None]:
@@ -106,17 +105,14 @@ def _locked(path: Path) -> AbstractContextManager[None]:
     return locked(path.with_name(f".{path.name}.lock"), path)
 
 
-def merge_shards(name: str) -> int:
-    """Enter the rows of all shards in the study's own record, remove them, and return how many."""
-    count = 0
+def merge_shards(name: str) -> None:
+    """Enter the rows of all shards in the study's own record, and remove the shards."""
     for path in sorted(studies_dir().glob(f"{name}.shard-*.json")):
         with _locked(path):  # a task of the array may be entering a row
             rows = read_record(path)
             for row in _not_worse(name, rows, rows_so_far(record_path(name))).values():
                 append(record_path(name), row)
             path.unlink()
-        count += len(rows)
-    return count
 
 
 def record_path(name: str, shard: str | None = None) -> Path:

@@ -140,7 +140,8 @@ def _train(
     except Diverged as error:
         # The time of this sitting: what came before went with the state.
         append(record, made | clock.read() | {"diverged": error.event})
-        run_path(target).unlink(missing_ok=True)
+        for path in (target, *(phase_path(target, k) for k, _ in enumerate(job.phases, 1))):
+            run_path(path).unlink(missing_ok=True)
 
 
 def train_parts(
@@ -160,7 +161,7 @@ def train_parts(
     """
     seconds = cpu_seconds = 0.0
     for number, phase in enumerate(job.phases, 1):
-        path = target.with_name(f"{target.stem}.phase{number}.pth")
+        path = phase_path(target, number)
         part = phase.part(model)
         loss = None if job.loss is None else job.loss()
         made = mark | {"recipe": settings(phase.recipe, loss)}
@@ -184,6 +185,11 @@ def train_parts(
         seconds += history.seconds
         cpu_seconds += history.cpu_seconds
     return seconds, cpu_seconds
+
+
+def phase_path(target: Path, number: int) -> Path:
+    """Return where the weights of a part go that learns before the whole."""
+    return target.with_name(f"{target.stem}.phase{number}.pth")
 
 
 def all_scores(model: nn.Module, job: Job, real: Path | None) -> dict[str, Any]:
@@ -222,7 +228,7 @@ def operations(model: nn.Module, problem: InverseProblem) -> dict[str, float]:
     It has 256x256 pixels, where the operator takes such. Of a network for images of another size
     alone nothing is counted.
     """
-    y = problem.measure(torch.rand(1, 1, *(problem.operator.in_shape or (SIDE, SIDE))))
+    y = problem.measure(torch.zeros(1, 1, *(problem.operator.in_shape or (SIDE, SIDE))))
     given = arguments(model, problem.network_input(y), y, problem.known_operator)
     try:
         counted = {

@@ -104,14 +104,13 @@ def recipe_for(name: str, problem: InverseProblem) -> Recipe:
     as many pixels in fewer steps.
 
     Args:
-        name: One of :data:`ippy.models.NAMES`.
+        name: One of :data:`ippy.train.RECIPES`.
         problem: What the model is to undo.
 
     Raises:
         ValueError: There is no recipe for such a model.
     """
-    spec(name)
-    check_choice("name", name, tuple(RECIPES))  # a model of one chapter alone has no recipe
+    check_choice("name", name, tuple(RECIPES))
     recipe = RECIPES[name]
     if problem.operator.crops:
         return recipe

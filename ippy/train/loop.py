@@ -133,7 +133,7 @@ class Run:
         """Take one step: pairs, loss, gradient, clipping, the optimisers' moves."""
         first, count = self.done * self.recipe.batch_size, self.recipe.batch_size
         numbers = own_share(self.engine, range(first, first + count))
-        batch = self.pairs.with_data(numbers)
+        batch = self.pairs.batch(numbers)
         seed_globally(self.pairs.model_seed(numbers[0]), self.engine.device)
         loss = self.objective(*batch)
         self.engine.backward(loss)

@@ -6,7 +6,7 @@ each makes those of its own share of the batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ippy.base.checks import check_indexed
 from ippy.base.device import memory_format
 from ippy.base.images import check_slice
 from ippy.operators import Each, Interior, LinearOperator
@@ -81,20 +82,7 @@ class TrainingPairs:
         self._noise = torch.Generator(device)
         self._epoch, self._order = -1, np.empty(0, int)
 
-    def batch(self, numbers: Iterable[int]) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Make the pairs with these numbers, for a network that gets images alone.
-
-        Returns:
-            Truth (B, 1, crop, crop), what a network gets of the measurements, (B, C, crop, crop),
-            and the crops' places on the grid: row and column, (B, 2). Whole slices, (B, 1, H, W),
-            have None for places.
-
-        Raises:
-            ValueError: As :meth:`with_data`.
-        """
-        return self.with_data(numbers)[:3]
-
-    def with_data(self, numbers: Iterable[int]) -> Batch:
+    def batch(self, numbers: Iterable[int]) -> Batch:
         """Make the pairs with these numbers, the measurements and the operator among them.
 
         Raises:
@@ -177,12 +165,8 @@ def check_dataset(dataset: Any, crop: int | None, grid: int) -> None:
     Raises:
         ValueError: It is empty, its slices are no good, or the crops fit neither them nor the grid.
     """
-    indexed = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
-    if not indexed or isinstance(dataset, str | bytes | Mapping):
-        raise TypeError(
-            f"dataset is a {type(dataset).__name__}; expected a data set of slices (1, H, W) with "
-            "a length, e.g. MayoDataset(folder)"
-        )
+    expected = "a data set of slices (1, H, W) with a length, e.g. MayoDataset(folder)"
+    check_indexed("dataset", dataset, expected)
     if not len(dataset):
         raise ValueError("dataset is empty; `python -m ippy prepare` makes slices to train on")
     check_slice("dataset[0]", dataset[0], wait=True)

@@ -28,7 +28,7 @@ from ippy.weights.manifest import (
 from ippy.weights.recognition import recognise
 from ippy.weights.state import fitted, listed, not_finite, plain_name
 
-__all__ = ["load_checkpoint", "read_manifest", "save_checkpoint", "unpack"]
+__all__ = ["load_checkpoint", "save_checkpoint", "unpack"]
 
 
 def save_checkpoint(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ippy.base.checks import check_choice
-from ippy.base.files import locked, remove_leftovers, write_atomically
+from ippy.base.files import locked, remove_leftovers, write_atomically, write_json
 from ippy.base.paths import as_path, studies_dir, weights_dir
 from ippy.models import LABELS, NAMES
 from ippy.problems import TASKS
@@ -215,5 +215,4 @@ def _settled(name: str, entry: dict[str, Any], folder: Path) -> dict[str, Any] |
 
 
 def _write(folder: Path, manifest: Mapping[str, Any]) -> None:
-    text = json.dumps(manifest, indent=1) + "\n"
-    write_atomically(folder / MANIFEST, lambda file: file.write(text.encode()))
+    write_json(folder / MANIFEST, manifest)

@@ -2,5 +2,6 @@
 
 from ippy.chapter.diagrams.convolutional import show_convolutional_networks
 from ippy.chapter.diagrams.transformer import show_vision_transformer
+from ippy.chapter.diagrams.unrolled import show_unrolled_network
 
-__all__ = ["show_convolutional_networks", "show_vision_transformer"]
+__all__ = ["show_convolutional_networks", "show_unrolled_network", "show_vision_transformer"]

@@ -11,7 +11,6 @@ from bokeh.models import ColumnDataSource, FixedTicker
 from bokeh.palettes import Inferno256
 from matplotlib.figure import Figure
 from torch import Tensor
-from torch.nn import functional as F
 
 from ippy.chapter.axes import as_pixels, draw_image, frame
 from ippy.chapter.live.plots import add_image, add_mark, picture, to_levels
@@ -114,12 +113,11 @@ def _rounded_queries_and_keys(
     h, _ = model.embed(y)  # (1, N, d)
     stored = []
     for block in model.encoder:
-        attn = block.attn
-        projected = F.linear(block.norm1(h), attn.in_proj_weight, attn.in_proj_bias)[0]  # (N, 3d)
-        q, k, _ = projected.chunk(3, dim=-1)  # (N, d) each
+        qkv = block.queries_keys_values(block.norm1(h))  # (3, 1, heads, N, d_k)
+        q, k, _ = qkv[:, 0].transpose(1, 2).flatten(2)  # (N, d) each
         k = k - k.mean(dim=0)
         q_scale, k_scale = q.abs().amax(dim=0) / 127, k.abs().amax(dim=0) / 127  # (d,)
-        scale = q_scale * k_scale / math.sqrt(q.shape[1] // attn.num_heads)
+        scale = q_scale * k_scale / math.sqrt(qkv.shape[-1])
         stored.append((q / q_scale, k / k_scale, scale))
         h = block(h)
     queries, keys, scales = (torch.stack(part).numpy() for part in zip(*stored, strict=True))

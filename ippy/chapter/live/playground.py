@@ -15,7 +15,7 @@ from ippy.chapter.axes import as_pixels, draw_image
 from ippy.chapter.live.plots import add_image, curves, picture, to_levels
 from ippy.chapter.live.publish import choice, publish, slider, switch
 from ippy.chapter.style import COLOURS
-from ippy.quality import metrics
+from ippy.quality import METRICS
 
 _PSNRS = tuple(range(40, 18, -2))  # dB, from hardly to be seen to plain
 _DASHES = ("solid", "dashed", "dotdash", "dotted")
@@ -90,7 +90,7 @@ def metric_playground(x: Tensor, *, brightest: float = 1.0) -> Figure:
 def _scores(images: Tensor, x: Tensor) -> dict[str, list[float]]:
     truths = x.expand_as(images)
     return {
-        name: [round(value, 4) for value in getattr(metrics, name)(images, truths).tolist()]
+        name: [round(value, 4) for value in METRICS[name].function(images, truths).tolist()]
         for name in ("psnr", "ssim", "lpips")
     }
 

@@ -20,7 +20,7 @@ from bokeh.models import ColumnDataSource
 from bokeh.plotting import figure as Plot
 from bokeh.settings import settings
 
-from ippy.base.files import write_atomically
+from ippy.base.files import write_text
 from ippy.base.paths import course_root, output_dir
 
 Control = dict[str, Any]
@@ -103,7 +103,7 @@ def publish(
         return
     text = _HEAD + json.dumps(content, separators=(",", ":")) + _TAIL
     path = output_dir("book/_static/interactive") / path.name
-    write_atomically(path, lambda file: file.write(text.encode("utf-8")))
+    write_text(path, text)
 
 
 def _old(path: Path) -> Any:

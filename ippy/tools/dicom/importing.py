@@ -24,6 +24,7 @@ from ippy.tools.dicom.manifest import (
     MANIFEST,
     files_state,
     is_whole,
+    origins_of,
     plan_state,
     read_manifest,
     record,
@@ -124,7 +125,8 @@ def import_dicom(
     _check_target(target, [name for name, _ in jobs], old, manifest["plan"])
     if old.get("plan") != manifest["plan"]:
         write_manifest(target, manifest)
-    origins = _write_slices(target, jobs, window, left_out, progress)
+    earlier = origins_of(old) if old.get("plan") == manifest["plan"] else {}
+    origins = _write_slices(target, jobs, window, earlier, left_out, progress)
     if origins:
         manifest |= {
             "complete": True,
@@ -199,10 +201,15 @@ def _write_slices(
     target: Path,
     jobs: list[tuple[str, Slice]],
     window: tuple[float, float],
+    earlier: dict[str, str],
     left_out: dict[Path, str],
     progress: bool,
 ) -> dict[str, str]:
-    """Write the slices that are not there yet; return the sha256 of the file behind each."""
+    """Write the slices that are not there yet; return the sha256 of the file behind each.
+
+    Raises:
+        ValueError: A slice is there, and an earlier import made it from another file.
+    """
     origins = {}
     for name, one in tqdm(jobs, desc="Importing slices", unit="slice", disable=not progress):
         path = target / name
@@ -211,7 +218,14 @@ def _write_slices(
         except OSError:
             left_out[one.path] = "the file cannot be read"
             continue
-        if not path.is_file():
+        origin = hashlib.sha256(content).hexdigest()
+        if path.is_file():
+            if earlier.get(name, origin) != origin:
+                raise ValueError(
+                    f"{path} was imported from a file that has changed since: move {path} away "
+                    "and import again."
+                )
+        else:
             try:
                 values = hounsfield(content)
             except LeftOutError as error:
@@ -221,7 +235,7 @@ def _write_slices(
             # A higher level makes 16 bits of noise no smaller, only slower.
             save = partial(image.save, format="PNG", compress_level=3)
             write_atomically(path, save)
-        origins[name] = hashlib.sha256(content).hexdigest()
+        origins[name] = origin
     for folder in {(target / name).parent for name, _ in jobs}:
         for half in folder.glob(".*.png.*"):  # what a killed run had begun
             half.unlink(missing_ok=True)

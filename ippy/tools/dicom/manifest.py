@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from ippy.base.files import write_atomically
+from ippy.base.files import write_json
 from ippy.tools.dicom.headers import Slice
 from ippy.tools.dicom.plan import Patient
 
@@ -39,8 +39,7 @@ def read_manifest(target: Path) -> dict[str, Any]:
 
 def write_manifest(target: Path, manifest: dict[str, Any]) -> None:
     """Write ``import.json``."""
-    text = json.dumps(manifest, indent=1) + "\n"
-    write_atomically(target / MANIFEST, lambda file: file.write(text.encode()))
+    write_json(target / MANIFEST, manifest)
 
 
 def files_state(files: list[Path], settings: list[Any]) -> str:
@@ -89,6 +88,15 @@ def record(patient: Patient, origins: dict[str, str]) -> dict[str, Any]:
             for name, origin in origins.items()
             if name.startswith(folder)
         },
+    }
+
+
+def origins_of(manifest: dict[str, Any]) -> dict[str, str]:
+    """Return the sha256 of the file behind each slice, by the slice's place below the target."""
+    return {
+        f"{patient['split']}/{name}/{file}": origin
+        for name, patient in manifest.get("patients", {}).items()
+        for file, origin in patient["slices"].items()
     }
 
 
