@@ -6,6 +6,7 @@ the name of the argument, and says what came and what was expected.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from os import PathLike
@@ -138,6 +139,24 @@ def check_choice(name: str, value: Any, choices: Sequence[Any]) -> Any:
         listed = ", ".join(map(repr, choices))
         raise ValueError(f"{name} is {_shown(value)}; expected one of {listed}")
     return plain
+
+
+def check_installed(package: str, purpose: str, extra: str) -> None:
+    """Check that a package is there which only one of the course's extras installs.
+
+    Args:
+        package: Its name.
+        purpose: What it is for, as ``"which reads DICOM files"``.
+        extra: The extra's name in ``pyproject.toml``.
+
+    Raises:
+        ModuleNotFoundError: It is not.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise ModuleNotFoundError(
+            f"{package}, {purpose}, is not installed: run "
+            f'`python -m pip install -e ".[{extra}]"` in the course\'s folder.'
+        )
 
 
 def check_generator(generator: Any) -> None:

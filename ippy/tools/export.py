@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-import importlib.util
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ippy.base.checks import check_installed
 from ippy.base.files import write_atomically
 from ippy.base.paths import as_path, weights_dir
 from ippy.models import LABELS
@@ -93,11 +93,7 @@ def to_onnx(model: nn.Module, record: Mapping[str, str]) -> bytes:
         ModuleNotFoundError: onnx or onnxscript is not installed.
     """
     for package in ("onnx", "onnxscript"):
-        if importlib.util.find_spec(package) is None:
-            raise ModuleNotFoundError(
-                f"{package}, which the export needs, is not installed: run "
-                '`python -m pip install -e ".[export]"` in the course\'s folder.'
-            )
+        check_installed(package, "which the export needs", "export")
     with warnings.catch_warnings(), _positions_of_any_grid(model):
         warnings.simplefilter("ignore")  # of the exporter's own parts
         program = torch.onnx.export(

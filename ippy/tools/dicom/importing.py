@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import importlib.util
 import io
 import math
 from collections import Counter
@@ -16,7 +15,7 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
-from ippy.base.checks import check_choice
+from ippy.base.checks import check_choice, check_installed
 from ippy.base.files import write_atomically
 from ippy.data.generation import MANIFEST as GENERATED
 from ippy.tools.dicom.headers import LeftOutError, Slice, files_below, scan
@@ -149,11 +148,7 @@ def _check(
     test_fraction: float,
     report: Path | None,
 ) -> None:
-    if importlib.util.find_spec("pydicom") is None:
-        raise ModuleNotFoundError(
-            "pydicom, which reads DICOM files, is not installed: run "
-            '`python -m pip install -e ".[dicom]"` in the course\'s folder.'
-        )
+    check_installed("pydicom", "which reads DICOM files", "dicom")
     if not source.is_dir():
         raise FileNotFoundError(f"no folder {source}: expected a folder of DICOM files.")
     if target.exists() and not target.is_dir():
