@@ -44,12 +44,14 @@ EXERCISES: dict[str, Exercise] = {
         *ssim.EXERCISES,
         *questions("image_quality_metrics"),
         *standard_error.EXERCISES,
-        *data_step.EXERCISES,
         *questions("model_comparison"),
         *l1.EXERCISES,
         *training_step.EXERCISES,
         *high_pass.EXERCISES,
         *questions("loss_design"),
+        *questions("attention"),
+        *data_step.EXERCISES,
+        *questions("operator"),
     )
 }
 

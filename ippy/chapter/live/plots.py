@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 from bokeh.models import ColumnDataSource, LinearColorMapper, Range1d
 from bokeh.plotting import figure as Plot
+from torch import Tensor
 
 GREY = [f"#{level:02x}{level:02x}{level:02x}" for level in range(256)]
 
 
-def to_levels(image: np.ndarray, largest: int = 255) -> np.ndarray:
+def to_levels(image: Tensor | np.ndarray, largest: int = 255) -> np.ndarray:
     """Round values in [0, 1] to the integers 0 ... ``largest``."""
+    array = image.detach().cpu().numpy() if isinstance(image, Tensor) else image
     dtype = np.uint8 if largest < 256 else np.uint16
-    return np.rint(np.clip(image, 0, 1) * largest).astype(dtype)
+    return np.rint(np.clip(array, 0, 1) * largest).astype(dtype)
 
 
 def blank(name: str, **options: Any) -> Plot:
