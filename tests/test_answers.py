@@ -182,7 +182,7 @@ def test_the_page_gets_what_the_files_say(data: Any, content: dict[str, Any], ht
 def test_students_get_hints_without_reasons(data: Any, content: dict[str, Any]) -> None:
     kept = data.unpacked(data.packed(data.without_reasons(content)))
     entries = [entry for found in kept["chapters"].values() for entry in found]
-    assert len(entries) == 15
+    assert len(entries) == 17
     assert all(entry["hints"] and "why" not in entry for entry in entries)
     assert all("why" in entry for found in content["chapters"].values() for entry in found)
 
