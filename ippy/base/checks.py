@@ -49,8 +49,7 @@ def check_type(name: str, value: Any, cls: type | tuple[type, ...], example: str
     if not isinstance(value, cls):
         classes = cls if isinstance(cls, tuple) else (cls,)
         wanted = " or ".join(_article(SPOKEN.get(one, one.__name__)) for one in classes)
-        found = "None" if value is None else _article(type(value).__name__)
-        raise TypeError(f"{name} is {found}; expected {wanted}, e.g. {example}")
+        raise TypeError(f"{name} is {_kind(value)}; expected {wanted}, e.g. {example}")
 
 
 def check_indexed(name: str, value: Any, expected: str) -> None:
@@ -63,8 +62,7 @@ def check_indexed(name: str, value: Any, expected: str) -> None:
     """
     indexed = hasattr(value, "__len__") and hasattr(value, "__getitem__")
     if not indexed or isinstance(value, (str, bytes, Mapping, np.ndarray)):
-        found = "None" if value is None else _article(type(value).__name__)
-        raise TypeError(f"{name} is {found}; expected {expected}")
+        raise TypeError(f"{name} is {_kind(value)}; expected {expected}")
 
 
 def check_integer(name: str, value: Any, *, least: int = 0, most: int = 2**63 - 1) -> int:
@@ -163,6 +161,11 @@ def check_generator(generator: Any) -> None:
     """Check the argument ``generator``: a ``torch.Generator`` or None, not a seed."""
     if generator is not None:
         check_type("generator", generator, torch.Generator, "torch.Generator().manual_seed(0)")
+
+
+def _kind(value: Any) -> str:
+    """Return what a message calls a value of the wrong type."""
+    return "None" if value is None else _article(type(value).__name__)
 
 
 def _article(noun: str) -> str:
