@@ -51,7 +51,7 @@ class Drawn(Dataset):
 
     def __init__(self, pixels: np.ndarray) -> None:
         self.pixels = pixels
-        self.sha256 = hashlib.sha256(pixels.tobytes()).hexdigest()
+        self.sha256 = hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()
 
     def __len__(self) -> int:
         return len(self.pixels)
