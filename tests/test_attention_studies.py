@@ -123,6 +123,7 @@ def test_a_job_is_scored_on_slices_of_its_own_each_set_with_its_checksum(tiny_co
         about = {"slices": len(slices), "data": slices.sha256}
         assert row[name] == pytest.approx(scores(model, slices, job.problem) | about)
     assert len({row[name]["data"] for name in sets} | {row["data"]}) == 4
+    assert row["data"] == job.slices(None).sha256
     real = MayoDataset(data_dir() / "test", 32)  # brought to the size of the test slices
     about = {"slices": 1, "patients": "P2"}
     assert row["real"] == pytest.approx(scores(model, real, job.problem) | about)

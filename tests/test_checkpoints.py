@@ -152,21 +152,6 @@ def test_the_advice_for_the_course_s_files_is_for_them_alone(tmp_path):
             load_checkpoint("UNet", weights_dir() / name)
 
 
-def test_a_failed_save_leaves_the_old_file_whole(cnn, monkeypatch):
-    _, path = cnn
-    before = path.read_bytes()
-
-    def full_disk(state, file):
-        file.write(b"half of it")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(OSError, match="No space"):
-        save_checkpoint(build("CNN", seed=2), path)
-    assert path.read_bytes() == before
-    assert visible(path.parent) == {"CNN.pth", "manifest.json"}
-
-
 @pytest.mark.parametrize("renames", range(3))
 def test_a_save_killed_between_renames_leaves_file_and_entry_agreeing(cnn, monkeypatch, renames):
     old, path = cnn

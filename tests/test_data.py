@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import center_crop, resize
 
+from ippy.__main__ import main
 from ippy.data import MayoDataset, dataset, prepare_mayo, validation_slices
 from ippy.data import generation as data
 from ippy.data.slices import read_slice
@@ -377,3 +378,34 @@ def test_validation_slices_are_of_bodies_that_are_in_no_split():
     assert slices.min() >= 0 and 0.5 < slices.max() <= 1
     assert slices.equal(validation_slices()) and not slices.equal(validation_slices(seed=1))
     assert not any(data.VALIDATION.keys() & patients.keys() for patients in data.PLAN.values())
+
+
+def test_a_first_prepare_that_was_stopped_goes_on_with_what_is_missing(tmp_path, monkeypatch):
+    def stops(seed, split, patient, index, count):
+        if index == 2:
+            raise KeyboardInterrupt
+        return grey(16, 16)
+
+    monkeypatch.setattr(data, "PLAN", {"train": {"G01": 3}, "test": {"G91": 1}})
+    monkeypatch.setattr(data, "generate_slice", stops)
+    with pytest.raises(KeyboardInterrupt):
+        prepare_mayo(tmp_path, progress=False)
+    monkeypatch.setattr(data, "generate_slice", lambda *_: grey(16, 16))
+    prepare_mayo(tmp_path, progress=False)
+    assert len(pixels(tmp_path)) == 4
+
+
+def test_slices_of_another_seed_are_not_held_to_the_recorded_checksum(tiny, capsys):
+    capsys.readouterr()
+    prepare_mayo(tiny[0], progress=False, seed=5)
+    assert "shipped weights" not in capsys.readouterr().out
+
+
+def test_the_command_prepares_slices_of_a_seed(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(
+        "ippy.commands.prepare.prepare_mayo", lambda **options: asked.append(options) or "Mayo"
+    )
+    assert main(["prepare", "--seed", "5"]) == main(["prepare"]) == 0
+    assert asked == [{"seed": 5}, {"seed": None}]
+    assert capsys.readouterr().out == 2 * "The slices are in Mayo\n"

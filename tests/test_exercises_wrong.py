@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ippy import exercises
 from ippy.exercises import EXERCISES, judge
 from ippy.models import build
-from ippy.models.vit import ViTReconstructor
+from ippy.models.vit import ViTReconstructor, patchify
 
 
 def split(x: Tensor, P: int) -> Tensor:
@@ -333,3 +333,35 @@ def test_each_code_exercise_has_three_wrong_answers() -> None:
     for name, exercise in EXERCISES.items():
         if exercise.kind == "code":
             assert sum(name == tried for tried, _, _ in WRONG) >= 3, name
+
+
+def mirrored(x, P):
+    """Right, but its gradient goes to the mirrored pixels."""
+    other = patchify(x.flip(-1), P)
+    return other + (patchify(x, P) - other).detach()
+
+
+def a_tenth_too_steep(x, P):
+    patches = patchify(x, P)
+    return 1.1 * patches - 0.1 * patches.detach()
+
+
+def test_a_gradient_at_other_pixels_or_a_little_off_is_not_right():
+    for answer in (mirrored, a_tenth_too_steep):
+        assert "but the gradient is not" in judge("patchify", answer).text
+
+
+def test_a_formula_a_little_off_is_not_right():
+    assert judge("step-size", lambda norm: 2.0001 / norm**2).verdict == "wrong"
+
+
+def test_a_network_half_in_training_mode():
+    def answer(model, optimizer, loss, x, y):
+        model.training = True  # its layers stay as they are
+        optimizer.zero_grad()
+        value = loss(model(y), x)
+        value.backward()
+        optimizer.step()
+        return value.item()
+
+    assert "evaluation mode" in judge("training-step", answer).text

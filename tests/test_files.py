@@ -3,9 +3,12 @@
 import os
 import stat
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 
+from ippy import get_device
 from ippy.base.files import remove_leftovers, write_atomically, write_json
 
 
@@ -118,3 +121,20 @@ def test_what_json_has_no_word_for_is_not_written(tmp_path):
         write_json(path, {"psnr": float("nan")})
     assert path.read_bytes() == b'{\n "psnr": 40.5\n}\n'
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_renamed_is_on_the_disk(tmp_path, monkeypatch):
+    done, replace = [], Path.replace
+    monkeypatch.setattr(os, "fsync", lambda number: done.append("fsync"))
+    monkeypatch.setattr(Path, "replace", lambda p, to: (done.append("rename"), replace(p, to)))
+    write_atomically(tmp_path / "a.txt", lambda file: file.write(b"x"))
+    assert done == ["fsync", "rename"]
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "best"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")]
+)
+def test_the_best_device_is_taken(monkeypatch, cuda, mps, best):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert get_device() == torch.device(best)

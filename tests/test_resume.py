@@ -1,6 +1,7 @@
 """A run that is stopped, killed, starved of disk or blown up loses nothing that was good."""
 
 import dataclasses
+import json
 import multiprocessing
 import os
 import random
@@ -9,6 +10,7 @@ import shlex
 import shutil
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,8 +22,10 @@ from torch import nn
 from ippy import __main__ as command_line
 from ippy.base.files import remove_leftovers
 from ippy.data import generation
+from ippy.models import build
 from ippy.quality import SSIMLoss
-from ippy.train import RECIPES, Recipe, Stopped, fit, supervisor
+from ippy.train import RECIPES, Diverged, Recipe, Stopped, fit, supervisor
+from ippy.train import course as training_course
 from ippy.train import loop as training
 from ippy.train.course import _data_recipe, is_finished, train_model
 from ippy.train.interrupts import held_back
@@ -529,6 +533,7 @@ def test_restart_begins_anew(short_recipe, monkeypatch, tmp_path):
 
 def test_training_goes_on_without_the_bad_slices_where_it_is_told_to(short_recipe, course, capsys):
     (course / "Mayo" / "train" / "P1" / "1.png").write_text("no picture", encoding="utf-8")
+    (course / "Mayo" / "test" / "P2" / "9.png").write_text("no picture", encoding="utf-8")
     assert command_line.main(["train", "CNN"]) == 2
     assert "1.png" in capsys.readouterr().err
     assert command_line.main(["train", "CNN", "--skip-bad", "--restart"]) == 0
@@ -646,3 +651,100 @@ def test_killed_at_any_moment_the_run_goes_on_to_the_same_end(tiny, whole, kills
         if killed == kills:
             break
     assert killed == kills
+
+
+def test_another_last_slice_is_other_data(tiny, stopped):
+    model, slices, problem, recipe = tiny.parts()
+    last = slices.clone()
+    last[-1] += 0.01
+    with pytest.raises(ValueError, match="the slices, or what the problem makes of them"):
+        fit(model, last, problem, recipe, device=CPU, save_to=stopped, resume=True, progress=False)
+
+
+def test_a_state_whose_moments_are_not_finite_is_refused(tiny, stopped):
+    content = torch.load(run_path(stopped))
+    content["state"]["optimizers"][0]["state"][0]["momentum"][0] = torch.inf
+    torch.save(content, run_path(stopped))
+    with pytest.raises(ValueError, match=r"m\.run\.pth can't be read .* Delete it"):
+        tiny.train(stopped, resume=True)
+
+
+def test_a_checkpoint_that_can_t_be_written_costs_no_step(tiny, monkeypatch, tmp_path):
+    target = tmp_path / "m.pth"
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(supervisor, "save_checkpoint", full)
+        tiny.train(target)
+    assert stopped_after(target) == 60
+    tiny.train(target, resume=True)
+    assert target.is_file() and stopped_after(target) is None
+
+
+def test_in_another_thread_signals_are_let_be():
+    def use():
+        with held_back() as signalled:
+            return signalled()
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(use).result() is False
+
+
+def test_an_entry_that_is_older_than_a_field_is_finished(short_recipe, tmp_path):
+    train_model("CNN", folder=tmp_path, progress=False)
+    entries = read_manifest(tmp_path)
+    del entries["CNN"]["task"], entries["CNN"]["recipe"]["schedule"]
+    (tmp_path / "manifest.json").write_text(json.dumps(entries), encoding="utf-8")
+    assert is_finished("CNN", folder=tmp_path)
+
+
+def test_the_seed_of_the_recipe_draws_the_first_weights(short_recipe, monkeypatch, tmp_path):
+    begun = []
+    monkeypatch.setattr(training_course, "validation_slices", lambda: None)
+    monkeypatch.setattr(training_course, "fit", lambda model, *_, **__: begun.append(model))
+    train_model("CNN", recipe=dataclasses.replace(short_recipe, seed=3), folder=tmp_path)
+    assert weights(begun[0]).equal(weights(build("CNN", seed=3)))
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (
+            Diverged("the loss became nan at step 3 of 6", ", and so on."),
+            "error: the loss became nan at step 3 of 6, and so on.",
+        ),
+        (
+            ValueError("5.png is damaged"),
+            "error: 5.png is damaged; the last good state is in a",
+        ),
+    ],
+)
+def test_what_ends_a_run_is_one_line(short_recipe, monkeypatch, capsys, error, says):
+    def fails(*_, **__):
+        raise error
+
+    if isinstance(error, ValueError):
+        error.add_note("the last good state is in a")
+    monkeypatch.setattr("ippy.commands.train.train_model", fails)
+    assert command_line.main(["train", "CNN"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == says
+
+
+def test_all_models_are_trained_in_order_and_the_advice_repeats_what_was_asked(
+    course, monkeypatch, capsys
+):
+    asked, command = [], ["train", "--all", "--batch-size", "4", "--skip-bad"]
+
+    def train(name, *, recipe, **_):
+        if len(asked) == len(RECIPES):
+            raise KeyboardInterrupt
+        asked.append((name, recipe.batch_size))
+
+    monkeypatch.setenv("IPPY_COURSE", str(course))
+    monkeypatch.setattr("ippy.commands.train.train_model", train)
+    assert command_line.main(command) == 0 and asked == [(name, 4) for name in RECIPES]
+    assert command_line.main(command) == 130
+    advice = "`python -m ippy train --resume --all --batch-size 4 --skip-bad`"
+    assert capsys.readouterr().err.endswith(f"go on with {advice}\n")

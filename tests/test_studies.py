@@ -11,19 +11,26 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
+from types import FunctionType
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 
 from ippy.__main__ import main
 from ippy.data import validation_slices
 from ippy.data.generation import SEED
 from ippy.data.phantoms import Style, generate_slice
 from ippy.models import build
+from ippy.operators import LinearOperator
+from ippy.problems import InverseProblem
 from ippy.studies import (
     Generated,
     definition,
@@ -35,6 +42,7 @@ from ippy.studies import (
     summarise,
     worker,
 )
+from ippy.studies import record as records
 from ippy.studies.definition import digest, grid, row_key
 from ippy.studies.protocol import checksum
 from ippy.studies.record import append, merge_shards, read_rows, record_path, status
@@ -396,12 +404,27 @@ def test_a_run_whose_definition_has_changed_begins_anew(tiny_course):
     assert recorded["parameters"] == sum(p.numel() for p in build("CNN").parameters())
 
 
+def made_of(value):
+    """What a value is made of, alike for two that were made alike: no address of an object."""
+    if isinstance(value, partial):
+        return made_of([value.func, value.args, value.keywords])
+    if isinstance(value, FunctionType):
+        held = [cell.cell_contents for cell in value.__closure__ or ()]
+        return [value.__module__, value.__code__.co_firstlineno, made_of(held)]
+    if isinstance(value, dict):
+        return made_of([*value.items()])
+    if isinstance(value, list | tuple):
+        return [made_of(part) for part in value]
+    if isinstance(value, LinearOperator):
+        value = InverseProblem(value, 0)
+    return definition._described(value) if isinstance(value, InverseProblem) else repr(value)
+
+
 @pytest.mark.parametrize("name", names())
 def test_no_two_runs_of_a_study_do_the_same(name):
     study = load(name)
-    jobs = [study.job(**factors) for factors in study.rows]
-    done = [repr(vars(job) | {"problem": definition._described(job.problem)}) for job in jobs]
-    assert len(set(done)) == len(done)
+    done, again = ([repr(made_of(vars(study.job(**f)))) for f in study.rows] for _ in range(2))
+    assert done == again and len(set(done)) == len(done)
 
 
 @pytest.mark.parametrize("name", names())
@@ -437,13 +460,16 @@ def test_a_stale_row_of_an_older_array_gives_way(tiny_course):
 
 def test_the_shards_share_the_rows(tiny_course, monkeypatch):
     ran = []
-    monkeypatch.setattr(engine, "_run_all", lambda commands, *_: ran.append(list(commands)))
+    monkeypatch.setattr(
+        engine, "_run_all", lambda commands, *_: ran.append([c[-2:] for c in commands.values()])
+    )
     for index in (1, 2):
         engine.run("tiny", shard=(index, 2), progress=False)
-    assert ran == [["loss=mse,seed=0"], ["loss=l1,seed=0"]]
+    first, second = (str(record_path("tiny", f"{index}-of-2")) for index in (1, 2))
+    assert ran == [[["loss=mse,seed=0", first]], [["loss=l1,seed=0", second]]]
     append(record_path("tiny", "1-of-2"), row("tiny", load("tiny").rows[0]))
     engine.run("tiny", shard=(2, 2), progress=False)
-    assert ran[2] == ["loss=l1,seed=0"]  # a task that starts later has the same share
+    assert ran[2] == ran[1]  # a task that starts later has the same share
 
 
 def test_a_pattern_that_no_run_has_is_refused(tiny_course):
@@ -451,25 +477,40 @@ def test_a_pattern_that_no_run_has_is_refused(tiny_course):
         engine.run("tiny", only="l2", progress=False)
 
 
+BEGUN = '''
+from pathlib import Path
+from torch import nn
+
+
+class Begun(nn.L1Loss):
+    """Tells that steps are taken."""
+
+    def forward(self, x_hat, x):
+        Path(__file__).with_suffix(".begun").touch()
+        return super().forward(x_hat, x)
+
+
+'''
+
+
 def test_a_worker_saves_its_run_and_ends_when_the_study_is_killed(tiny_course):
-    write(tiny_course, DEFINITION.replace("STEPS = 40", "STEPS = 100000"))
+    endless = DEFINITION.replace("STEPS = 40", "STEPS = 100000")
+    own = endless.replace("seed=seed), recipe)", "seed=seed), recipe, loss=Begun)")
+    write(tiny_course, BEGUN + own)
     code = "from ippy.studies import engine; engine.run('tiny', only='*l1*', progress=False)"
-    runs = tiny_course / "studies" / "runs" / "tiny"
+    begun = tiny_course / "studies" / "tiny.begun"
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True
     )
-    while not any(path.is_dir() for path in runs.glob("*")) and process.poll() is None:
+    while not begun.exists() and process.poll() is None:
         time.sleep(0.1)
-    time.sleep(1)  # the run has begun, and takes its steps
     process.terminate()
     try:
-        process.communicate(timeout=60)  # until the worker, which has the same output, has ended
+        process.communicate(timeout=300)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         raise
-    assert list(runs.glob("*/loss=l1,seed=0.run.pth"))
-    _, _, missing = status("tiny", load("tiny"))
-    assert "loss=l1,seed=0" in missing
+    assert list((tiny_course / "studies" / "runs" / "tiny").glob("*/loss=l1,seed=0.run.pth"))
 
 
 WAITS = """
@@ -594,3 +635,85 @@ def test_the_command_passes_its_options_on(tiny_course, monkeypatch):
     command = ["study", "tiny", "--only", "*l1*", "--jobs", "2", "--shard", "2/8"]
     assert main(command) == 2  # a run failed
     assert asked == {"only": "*l1*", "jobs": 2, "real": None, "shard": (2, 8)}
+
+
+def test_rows_that_are_entered_at_once_are_all_kept(tiny_course, monkeypatch):
+    plain = records.rows_so_far
+
+    def slowly(path):
+        rows = plain(path)
+        time.sleep(0.3)
+        return rows
+
+    monkeypatch.setattr(records, "rows_so_far", slowly)
+    with ThreadPoolExecutor() as pool:
+        rows = [row("tiny", factors) for factors in load("tiny").rows]
+        list(pool.map(partial(append, record_path("tiny")), rows))
+    assert len(read_rows("tiny")) == 2
+
+
+def test_a_record_is_written_whole_or_not_at_all(tiny_course, full_disk):
+    first, second = load("tiny").rows
+    append(record_path("tiny"), row("tiny", first))
+    before = record_path("tiny").read_bytes()
+    with full_disk(len(before)), pytest.raises(OSError, match="nothing was written"):
+        append(record_path("tiny"), row("tiny", second))
+    assert record_path("tiny").read_bytes() == before
+
+
+def test_a_row_that_is_entered_while_shards_are_merged_is_waited_for(tiny_course, monkeypatch):
+    shard, free, plain = record_path("tiny", "1-of-2"), [], records.read_record
+    append(shard, row("tiny", load("tiny").rows[0]))
+
+    def read(path):
+        with suppress(TimeoutError), FileLock(path.with_name(f".{path.name}.lock"), timeout=0):
+            free.append(path)
+        return plain(path)
+
+    monkeypatch.setattr(records, "read_record", read)
+    merge_shards("tiny")
+    assert shard not in free and not shard.exists()
+
+
+def test_a_stopped_run_whose_definition_has_changed_begins_anew(
+    tiny_course, here, ctrl_c_is_heard, monkeypatch
+):
+    one, plain, taken = ("tiny", "loss=l1,seed=0", record_path("tiny")), training.Run.step, []
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.Run, "step", stopped_at_step_10(plain))
+        train_row(*one)
+    write(tiny_course, DEFINITION.replace("seed=seed), recipe", "seed=seed + 1), recipe"))
+    here.setattr(worker, "all_scores", lambda *_: {})
+    here.setattr(training.Run, "step", lambda run: (taken.append(run.done), plain(run)))
+    train_row(*one)
+    assert taken == [*range(40)]
+
+
+@pytest.mark.parametrize(("device", "threads"), [("cpu", "1"), ("cuda", "7")])
+def test_a_run_has_one_thread_where_it_computes_on_a_cpu(monkeypatch, device, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setattr(engine, "get_device", lambda: torch.device(device))
+    assert engine._environment()["OMP_NUM_THREADS"] == threads
+
+
+@pytest.mark.parametrize("part", ["cpu", "ran_on", "versions", "data"])
+def test_rows_are_held_to_every_bit_only_where_all_around_them_is_alike(tiny_course, part):
+    around = {"cpu": "a", "ran_on": "cpu", "versions": {}, "data": "d"}
+    recorded = row("tiny", load("tiny").rows[0], **around)
+    elsewhere = recorded | {part: "another", "weights": "others"}
+    assert engine.compare(recorded, elsewhere) == "30.000 dB, recorded 30.000 dB"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{}",
+        "[1]",
+        '[{"factors": {"a": 1}, "recipe": {"steps": 1}}]',
+        '[{"factors": {"a": 1}, "digest": "d"}]',
+    ],
+)
+def test_a_record_of_something_else_is_named(tiny_course, content):
+    record_path("tiny").write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"tiny\.json can't be read as the record of a study"):
+        read_rows("tiny")

@@ -354,6 +354,8 @@ def test_evaluate_command_scores_a_task_and_writes_its_rows(monkeypatch, tmp_pat
     means = summarise(rows[["model", "image", "psnr"]])
     entry = json.loads((tmp_path / "ghost" / "manifest.json").read_text("utf-8"))["CNN"]
     assert entry["real"]["psnr"] == pytest.approx(means.loc["CNN", "psnr"], abs=1e-5)
+    assert entry["real"]["images"] == len(entry["real"]["slices"]) == 2
+    assert "Means over 2 slices" in printed.out
 
 
 def test_a_digest_of_a_study_knows_the_settings_of_an_operator() -> None:

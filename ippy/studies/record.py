@@ -137,6 +137,8 @@ def read_record(path: Path) -> dict[str, Row]:
     """
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(rows, list):
+            raise TypeError("it holds no list of rows")
         made = {row_key(row["factors"]): row for row in rows if row["digest"]}
         return {key: row for key, row in made.items() if row.get("checkpoint") or row["recipe"]}
     except (ValueError, KeyError, TypeError) as error:
