@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -30,6 +29,8 @@ from ippy.studies.record import read_rows, record_path
 from ippy.studies.worker import scores, train_row, weights_digest
 from ippy.train import Recipe, fit
 from ippy.train import loop as training
+
+from .stopping import stop_after
 
 DEFINITION = '''"""A study for the tests."""
 
@@ -196,12 +197,7 @@ def test_the_seconds_of_a_row_are_those_of_all_its_phases(tiny_course, monkeypat
 def test_of_a_part_that_diverges_no_state_is_left(tiny_course, monkeypatch, ctrl_c_is_heard):
     plain = training.Run.step
 
-    def stop(run):
-        plain(run)
-        if run.done == 10:
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(training.Run, "step", stop)
+    stop_after(monkeypatch, 10)
     with pytest.raises(KeyboardInterrupt):
         train()
     runs = tiny_course / "studies" / "runs" / "tiny"

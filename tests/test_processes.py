@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from ippy.train import Stopped
-from ippy.train import loop as training
+
+from .stopping import stop_after
 
 RUNS = Path(__file__).parent / "runs"
 BOUND = 120  # seconds within which whatever happens must have happened
@@ -47,14 +48,7 @@ def ended(job):
 
 def begin_alone(tiny, target, monkeypatch):
     """Begin the tiny run in this process, and stop it after step 20."""
-    plain = training.Run.step
-
-    def stop_at_20(run):
-        plain(run)
-        if run.done == 20:
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(training.Run, "step", stop_at_20)
+    stop_after(monkeypatch, 20)
     with pytest.raises(Stopped):
         tiny.train(target)
     monkeypatch.undo()

@@ -32,6 +32,8 @@ from ippy.train.interrupts import held_back
 from ippy.train.resume import RunFile, run_path, stopped_after
 from ippy.weights import load_checkpoint, read_manifest, save_checkpoint
 
+from .stopping import stop_after
+
 pytestmark = pytest.mark.usefixtures("ctrl_c_is_heard")
 CPU = torch.device("cpu")
 SCRIPT = Path(__file__).parent / "runs" / "tiny.py"
@@ -49,18 +51,6 @@ def whole(tiny, kept, tmp_path):
     if "whole" not in kept:
         kept["whole"] = tiny.train(tmp_path / "whole" / "m.pth")
     return kept["whole"]
-
-
-def stop_after(monkeypatch, step, number=signal.SIGINT):
-    """Send this process a signal in the middle of a step."""
-    plain = training.Run.step
-
-    def raise_then_step(run):
-        if run.done == step - 1:
-            signal.raise_signal(number)
-        plain(run)
-
-    monkeypatch.setattr(training.Run, "step", raise_then_step)
 
 
 def weights(model):

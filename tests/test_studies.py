@@ -49,6 +49,8 @@ from ippy.studies.record import append, merge_shards, read_rows, record_path, st
 from ippy.studies.worker import train_row
 from ippy.train import loop as training
 
+from .stopping import stop_after
+
 DEFINITION = '''"""A study for the tests."""
 
 from functools import partial
@@ -172,18 +174,9 @@ def test_a_run_that_diverges_is_an_answer(tiny_course, here):
     assert engine.check("tiny").startswith("tiny, loss=l1")
 
 
-def stopped_at_step_10(plain):
-    def step(run):
-        if run.done == 9:
-            signal.raise_signal(signal.SIGINT)
-        plain(run)
-
-    return step
-
-
 def test_what_a_diverged_run_leaves_is_not_gone_on_with(tiny_course, here, ctrl_c_is_heard):
     plain, one = training.Run.step, ("tiny", "loss=l1,seed=0", record_path("tiny"))
-    here.setattr(training.Run, "step", stopped_at_step_10(plain))
+    stop_after(here, 10)
     with pytest.raises(KeyboardInterrupt):
         train_row(*one)
     runs = tiny_course / "studies" / "runs" / "tiny"
@@ -204,7 +197,7 @@ def test_a_stopped_run_whose_recipe_has_changed_begins_anew(
     tiny_course, here, monkeypatch, ctrl_c_is_heard
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(training.Run, "step", stopped_at_step_10(training.Run.step))
+        stop_after(patch, 10)
         with pytest.raises(KeyboardInterrupt):
             train_row("tiny", "loss=l1,seed=0", record_path("tiny"))
     plain_load = worker.load
@@ -680,7 +673,7 @@ def test_a_stopped_run_whose_definition_has_changed_begins_anew(
 ):
     one, plain, taken = ("tiny", "loss=l1,seed=0", record_path("tiny")), training.Run.step, []
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training.Run, "step", stopped_at_step_10(plain))
+        stop_after(patch, 10)
         train_row(*one)
     write(tiny_course, DEFINITION.replace("seed=seed), recipe", "seed=seed + 1), recipe"))
     here.setattr(worker, "all_scores", lambda *_: {})
