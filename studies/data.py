@@ -67,8 +67,8 @@ STUDY = Study(
     )
     + grid(
         task=["ghost"],
-        network=["relative ViT beside gated"],
-        slices=[16, ALL],
+        network=["UNet", "relative ViT beside gated"],
+        slices=[ALL],
         seed=[0],
     ),
     job=job,
