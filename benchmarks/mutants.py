@@ -38,7 +38,7 @@ from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkItem, WorkResult
 from tqdm import tqdm
 
-from ippy.base.made_parts import remade, rewrite
+from ippy.tools.made_parts import remade, rewrite
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "_build" / "mutants"

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ippy.base.made_parts import remade, rewrite
 from ippy.chapter.published import published_models
 from ippy.chapter.trainings import operations, slices_seen
 from ippy.models import LABELS
 from ippy.studies import load, read, summarise
+from ippy.tools.made_parts import remade, rewrite
 from ippy.train import RECIPES
 from ippy.weights import read_manifest
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import nbformat
 
-from ippy.base.made_parts import remade, rewrite
 from ippy.exercises import EXERCISES
 from ippy.exercises.core import Exercise
+from ippy.tools.made_parts import remade, rewrite
 
 BOOK = Path(__file__).resolve().parent
 PAGE = BOOK.parent / "INSTRUCTOR.md"

@@ -17,6 +17,7 @@ from torch import nn
 
 from ippy.base.paths import weights_dir
 from ippy.models import NAMES, build
+from ippy.train.resume import check_target
 from ippy.weights import load_checkpoint, manifest, read_manifest, save_checkpoint
 
 
@@ -609,3 +610,13 @@ def test_a_checkpoint_without_an_entry_has_no_recorded_checksum(course, monkeypa
     assert manifest.checksums(["CNN"]) == {"CNN": read_manifest()["CNN"]["sha256"]}
     with pytest.raises(ValueError, match=r"manifest\.json has no entry 'UNet'.* train UNet"):
         manifest.checksums(["CNN", "UNet", "ViT"])
+
+
+def test_a_checkpoint_is_not_saved_in_the_place_of_its_record(cnn):
+    _, path = cnn
+    before = (path.parent / "manifest.json").read_bytes()
+    with pytest.raises(ValueError, match=r"manifest\.json is where the record goes"):
+        save_checkpoint(build("CNN"), path.parent / "manifest.json")
+    with pytest.raises(ValueError, match=r"manifest\.json, where the record goes"):
+        check_target(path.parent / "manifest.json")
+    assert (path.parent / "manifest.json").read_bytes() == before

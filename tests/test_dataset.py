@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -198,3 +199,27 @@ def test_the_command_takes_white(tmp_path: Path, monkeypatch, capsys) -> None:
         row = next(s for s in capsys.readouterr().out.splitlines() if s.startswith("Measurement"))
         psnr[white] = float(row.split()[2])
     assert psnr["65535"] > psnr["4095"] + 20
+
+
+def test_a_copy_for_a_worker_has_no_slices_in_it(five: MayoDataset) -> None:
+    before = len(pickle.dumps(five))
+    images = five[:]
+    assert len(pickle.dumps(five)) == before
+    copy = pickle.loads(pickle.dumps(five))
+    assert copy[:].equal(images) and len(copy._cache) == len(five._cache) == 5
+
+
+def test_the_files_have_a_checksum_of_names_and_bytes(five: MayoDataset, tmp_path: Path) -> None:
+    before = five.files_sha256()
+    assert MayoDataset(tmp_path, 16).files_sha256() == before
+    five.paths[4].rename(tmp_path / "P" / "5.png")
+    renamed = MayoDataset(tmp_path).files_sha256()
+    save(tmp_path, "P/5.png", body(7))
+    assert len({before, renamed, MayoDataset(tmp_path).files_sha256()}) == 3
+
+
+def test_a_black_slice_is_pointed_out() -> None:
+    x = torch.rand(2, 1, 32, 32)
+    x[1] = 0
+    with pytest.warns(UserWarning, match=r"images\[1\] is black"):
+        evaluate({}, x, motion_deblurring(), metrics=["mse"])

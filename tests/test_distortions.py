@@ -22,7 +22,7 @@ FAULTS = {
     "shift": (distortions.shift, 8),
     "blocks": (distortions.round_blocks, 3),
     "rings": (distortions.add_rings, 1),
-    "ghost": (partial(distortions.add_ghost, row=102, column=136), 1),
+    "grating": (partial(distortions.add_grating, row=102, column=136), 1),
     "disc": (partial(distortions.paint_disc, row=102, column=136, grey=1.0), 40),
 }
 each_fault = pytest.mark.parametrize(("fault", "strongest"), FAULTS.values(), ids=FAULTS)

@@ -401,3 +401,10 @@ def test_an_operator_keeps_its_kernel_when_the_caller_changes_his() -> None:
         K = Blurring(kernel=kernel)
         kernel[:] = 0
         assert K.kernel.sum().item() == pytest.approx(1)
+
+
+def test_samples_as_many_as_pixels_are_still_no_image() -> None:
+    K = FourierSampling(torch.tensor([[True, True]] * 2 + [[False, False]] * 2))
+    y = K(torch.rand(1, 1, 4, 2))
+    assert K.out_shape == K.in_shape
+    torch.testing.assert_close(K.direct(y), K.T(y))

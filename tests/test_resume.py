@@ -21,7 +21,7 @@ from torch import nn
 
 from ippy import __main__ as command_line
 from ippy.base.files import remove_leftovers
-from ippy.data import generation
+from ippy.data import MayoDataset, generation
 from ippy.models import build
 from ippy.quality import SSIMLoss
 from ippy.train import RECIPES, Diverged, Recipe, Stopped, fit, supervisor
@@ -562,10 +562,13 @@ def test_slices_of_a_reader_are_not_recorded_as_generated(course, monkeypatch):
     shutil.rmtree(course / "Mayo" / "test")
     monkeypatch.setattr(generation, "PLAN", {"train": {"G01": 1}, "test": {"G91": 1}})
     generation.prepare_mayo(progress=False)
-    assert _data_recipe(3) == {"generated": False, "train_slices": 3}
+    mine = MayoDataset(course / "Mayo" / "train")
+    known = {"generated": False, "sha256": mine.files_sha256(), "train_slices": 3}
+    assert _data_recipe(mine) == known
     shutil.rmtree(course / "Mayo" / "train")
     generation.prepare_mayo(progress=False)
-    assert _data_recipe(1)["generated"] and _data_recipe(1)["seed"] == generation.SEED
+    made = _data_recipe(MayoDataset(course / "Mayo" / "train"))
+    assert made["generated"] and made["seed"] == generation.SEED and made["train_slices"] == 1
 
 
 def test_only_a_whole_checkpoint_of_the_same_recipe_and_data_is_finished(short_recipe, tmp_path):

@@ -85,3 +85,9 @@ def test_a_cutoff_or_share_that_makes_no_sense_is_refused():
         edge_width(x[..., :15], x[..., :15])
     with pytest.raises(ValueError, match=r"expected \(B, 1, H, W\)"):
         edge_width(x.expand(-1, 3, -1, -1), x.expand(-1, 3, -1, -1))
+
+
+def test_a_frequency_that_no_small_image_has_is_named():
+    x = torch.rand(1, 1, 5, 5)
+    with pytest.raises(ValueError, match=r"cutoff is 0\.6; images of 5x5 pixels"):
+        detail(x, x, cutoff=0.6)

@@ -73,3 +73,10 @@ def test_what_a_transformer_pays_attention_to_sums_to_one():
     torch.testing.assert_close(maps.sum(dim=(2, 3)), torch.ones(2, 2))
     own = model.attention_maps(y)[1].diagonal(dim1=2, dim2=3).mean(dim=(0, 2))
     torch.testing.assert_close(maps[1, :, 0, 0], own)
+
+
+def test_a_network_that_sees_nothing_can_be_recorded():
+    y = torch.rand(1, 1, 32, 32)
+    silent = nn.Conv2d(1, 1, 1)
+    nn.init.zeros_(silent.weight)
+    assert sight_of_ghost(silent, y, 8) == {"rows_seen": 0, "ghost_seen": None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,8 +26,9 @@ import torch
 from filelock import FileLock
 
 from ippy.__main__ import main
-from ippy.data import validation_slices
-from ippy.data.generation import SEED
+from ippy.base.paths import data_dir
+from ippy.data import MayoDataset, generation, prepare_mayo, validation_slices
+from ippy.data.generation import SEED, read_generated
 from ippy.data.phantoms import Style, generate_slice
 from ippy.models import build
 from ippy.operators import LinearOperator
@@ -710,3 +712,43 @@ def test_a_record_of_something_else_is_named(tiny_course, content):
     record_path("tiny").write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=r"tiny\.json can't be read as the record of a study"):
         read_rows("tiny")
+
+
+def test_slices_of_a_reader_are_known_by_their_files(tiny_course, monkeypatch):
+    train = tiny_course / "Mayo" / "train"
+    mine = MayoDataset(train)
+    assert checksum(mine) == mine.files_sha256()
+    for split in ("train", "test"):
+        shutil.rmtree(tiny_course / "Mayo" / split)
+    monkeypatch.setattr(generation, "PLAN", {"train": {"G01": 1}, "test": {"G91": 1}})
+    prepare_mayo(progress=False)
+    assert checksum(MayoDataset(train)) == read_generated(data_dir())["sha256"]
+
+
+def test_rows_without_scores_on_real_slices_are_counted(tiny_course, here, capsys):
+    mse, l1 = load("tiny").rows
+    append(record_path("tiny"), row("tiny", mse))
+    append(record_path("tiny"), row("tiny", l1, real={"psnr": 30.0}))
+    engine.run("tiny", progress=False)
+    assert not capsys.readouterr().err
+    real = tiny_course / "Mayo" / "test"
+    engine.run("tiny", real=real, only="*l1*", progress=False)
+    assert not capsys.readouterr().err
+    engine.run("tiny", real=real, progress=False)
+    assert capsys.readouterr().err.startswith("1 rows that are there have no scores on real")
+
+
+def test_a_training_is_repeated_rather_than_an_evaluation(tiny_course, monkeypatch):
+    mse, l1 = load("tiny").rows
+    evaluated = row("tiny", mse, checkpoint="none", cpu_seconds=0.1)
+    del evaluated["recipe"]
+    trained = row("tiny", l1, cpu_seconds=20.0)
+    found = {"tiny": ([evaluated, trained], [], [])}
+    monkeypatch.setattr(engine, "status", lambda name, study: found[name])
+    asked = []
+    monkeypatch.setattr(
+        engine, "_run_all", lambda commands, *_, **__: asked.extend(commands) or True
+    )
+    with pytest.raises(ValueError, match="'loss=l1,seed=0' failed"):
+        engine.check()
+    assert asked == ["loss=l1,seed=0"]

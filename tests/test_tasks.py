@@ -369,3 +369,26 @@ def test_a_digest_of_a_study_knows_the_settings_of_an_operator() -> None:
     assert of(ParallelBeam(16, 4)) == of(ParallelBeam(16, 4)) != of(ParallelBeam(16, 6))
     assert of(Ghost(4)) != of(Ghost(5))
     assert of(Blurring(kernel=[[1.0]])) != of(Ghost(4))
+
+
+def test_scores_are_in_the_table_even_where_their_record_fails(
+    monkeypatch, tmp_path, capsys
+) -> None:
+    monkeypatch.setattr(manifest, "weights_dir", lambda: tmp_path)
+    monkeypatch.setattr("ippy.quality.metrics.features_available", lambda: False)
+    monkeypatch.setattr(evaluate_command, "TotalVariation", partial(TotalVariation, steps=1))
+
+    def fails(*_: object) -> None:
+        raise ValueError("CNN.pth was replaced meanwhile")
+
+    monkeypatch.setattr(evaluate_command, "amend", fails)
+    save_checkpoint(build("CNN", seed=0), tmp_path / "ghost" / "CNN.pth")
+    file = tmp_path / "scores.csv"
+    command = ["evaluate", "--task", "ghost", "--first", "1", "--csv", str(file), "--record"]
+    command += ["--data", str(data_dir() / "test")]
+    assert command_line.main(command) == 2
+    assert "replaced meanwhile" in capsys.readouterr().err
+    assert len(pd.read_csv(file)) == 4
+    monkeypatch.setattr(evaluate_command, "is_writable", lambda folder: folder == tmp_path)
+    assert command_line.main(command) == 2
+    assert "--record: nothing can be written in" in capsys.readouterr().err

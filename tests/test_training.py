@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from ippy.__main__ import main
 from ippy.base.device import has_fast_bf16
 from ippy.models import NAMES, build
 from ippy.operators import Blurring
@@ -461,3 +462,16 @@ def test_slices_in_float64_train_as_in_float32(problem) -> None:
         for images in (slices, slices.double())
     ]
     assert losses[0] == losses[1]
+
+
+def test_slices_of_several_sizes_are_refused_where_a_checkpoint_is_written(problem, tmp_path):
+    slices = [torch.rand(1, 32, 32), torch.rand(1, 32, 40)]
+    for save_to in (None, tmp_path / "m.pth"):
+        with pytest.raises(ValueError, match=r"dataset\[[01]\] has shape .* one shape for all"):
+            fit(build("CNN"), slices, problem, SHORT, save_to=save_to, progress=False)
+
+
+def test_the_help_of_a_command_shows_percent_signs_once(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    assert "1 % noise" in " ".join(capsys.readouterr().out.split())

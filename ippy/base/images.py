@@ -127,6 +127,15 @@ def check_slice(name: str, x: Any, *, wait: bool = False) -> None:
     check_values(name, x, span=2, wait=wait)
 
 
+def check_same_shape(index: int, x: Tensor, shape: tuple[int, ...]) -> None:
+    """Check that a slice of a data set has the shape of the first."""
+    if x.shape != shape:
+        raise ValueError(
+            f"dataset[{index}] has shape {tuple(x.shape)} and dataset[0] {tuple(shape)}; expected "
+            "one shape for all slices"
+        )
+
+
 def extremes(x: Tensor) -> tuple[float, float] | None:
     """Return the smallest and the largest entry of ``x``, both NaN if one is.
 

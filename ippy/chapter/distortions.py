@@ -106,8 +106,8 @@ def add_rings(x: Tensor, strength: float) -> Tensor:
     return x + strength * profile[distances(x, *middle).round().long()] * body
 
 
-def add_ghost(x: Tensor, strength: float, row: float, column: float) -> Tensor:
-    """Add a striped echo, strongest at a point."""
+def add_grating(x: Tensor, strength: float, row: float, column: float) -> Tensor:
+    """Add upright stripes with a period of eight pixels, strongest at a point."""
     stripes = torch.cos(2 * math.pi * torch.arange(x.shape[3]) / 8)
     return x + strength * stripes * torch.exp(-distances(x, row, column).square() / (2 * 18**2))
 

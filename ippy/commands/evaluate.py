@@ -76,6 +76,8 @@ def _evaluate(args: argparse.Namespace) -> None:
         )
     if args.csv is not None and not is_writable(args.csv.parent):
         raise ValueError(f"--csv {args.csv}: nothing can be written in {args.csv.parent}")
+    if args.record and not is_writable(task_folder(args.task)):
+        raise ValueError(f"--record: nothing can be written in {task_folder(args.task)}")
     folder = args.data or data_dir() / "test"
     images = MayoDataset(folder, cache_bytes=0, skip_bad=args.skip_bad, white=args.white)
     report_skipped(images)
@@ -96,6 +98,8 @@ def _evaluate(args: argparse.Namespace) -> None:
     formats = {name: f"{{:.{metric.digits}f}}".format for name, metric in METRICS.items()}
     print(f"Means over {len(slices)} slices of {folder}")
     print(means.rename(index=LABELS).rename_axis(None).to_string(formatters=formats))
+    if args.csv is not None:
+        _write_rows(table, args.csv, args.task, problem.noise_level, slices)
     if args.record:
         entries = {
             name: {
@@ -105,8 +109,6 @@ def _evaluate(args: argparse.Namespace) -> None:
             for name, sha256 in files.items()
         }
         amend(entries, args.task)
-    if args.csv is not None:
-        _write_rows(table, args.csv, args.task, problem.noise_level, slices)
 
 
 def _trained(task: str) -> dict[str, nn.Module]:

@@ -25,7 +25,7 @@ def add(commands: Subparsers) -> None:
         "train",
         help="train models and write their checkpoints",
         description="Train models for a task, by default the motion blur of 9 pixels at 20 degrees "
-        "with 1 %% noise, with the course's recipes, and write weights/NAME.pth and its record in "
+        "with 1 % noise, with the course's recipes, and write weights/NAME.pth and its record in "
         "weights/manifest.json; those of other tasks go to weights/TASK. A checkpoint is replaced "
         "only once its run is finished; Ctrl-C saves the run's state. `torchrun --nproc_per_node N "
         "-m ippy train --batch-size N ...` shares the work.",

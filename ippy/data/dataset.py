@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,7 +57,7 @@ class MayoDataset(Dataset[torch.Tensor]):
         white: int | None = None,
     ) -> None:
         self.data_shape = check_integer("data_shape", data_shape, least=1, most=4096)
-        self._room = check_integer("cache_bytes", cache_bytes)
+        self._room = self._cache_bytes = check_integer("cache_bytes", cache_bytes)
         skip_bad = check_choice("skip_bad", skip_bad, (False, True))
         self.white = white if white is None else check_integer("white", white, least=1, most=65535)
         root = as_path(data_path, "data_path")
@@ -84,6 +86,18 @@ class MayoDataset(Dataset[torch.Tensor]):
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the cache behind when a worker of a ``DataLoader`` is sent a copy."""
+        return vars(self) | {"_cache": {}, "_room": self._cache_bytes}
+
+    def files_sha256(self) -> str:
+        """Return a checksum of the files: of their names and of every byte, in their order."""
+        total = hashlib.sha256()
+        for path in self.paths:
+            total.update(f"{path.parent.name}/{path.name}\n".encode())
+            total.update(hashlib.sha256(path.read_bytes()).digest())
+        return total.hexdigest()
 
     def __getitem__(self, index: int | slice | Sequence[int]) -> torch.Tensor:
         """Return one slice, or several as a batch, in float32 and [0, 1].

@@ -137,7 +137,7 @@ def prepare_mayo(
     if seed is not None:
         check_integer("seed", seed)
     if workers is not None:
-        check_integer("workers", workers, least=1, most=64)
+        check_integer("workers", workers, least=1, most=61)  # Windows has no more
     shared = course_root() / "Mayo"
     root = shared if data_path is None else as_path(data_path, "data_path")
     manifest = read_generated(root)

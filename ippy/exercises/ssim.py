@@ -22,9 +22,9 @@ PIXELS = (1, 2, 3)
 COUNT = 121  # pixels in a window
 
 
-def gaussian_window(sigma: float = 1.5, size: int = 11, *, normalised: bool = True) -> Tensor:
-    """Return a Gaussian window, (1, 1, size, size), in float64."""
-    profile = torch.exp(-((torch.arange(size).double() - size // 2) ** 2) / (2 * sigma**2))
+def gaussian_window(sigma: float = 1.5, *, normalised: bool = True) -> Tensor:
+    """Return a Gaussian window, (1, 1, 11, 11), in float64."""
+    profile = torch.exp(-((torch.arange(11).double() - 5) ** 2) / (2 * sigma**2))
     window = torch.outer(profile, profile)
     return (window / window.sum() if normalised else window)[None, None]
 
@@ -72,10 +72,9 @@ def ssim_map(
     return brightness * contrast if luminance else contrast
 
 
-def unweighted(sigma: float = 1.5, size: int = 11) -> float:
+def unweighted() -> float:
     """Return 1 - sum of w^2, by which a weighted variance is too small on average."""
-    profile = [math.exp(-((i - size // 2) ** 2) / (2 * sigma**2)) for i in range(size)]
-    return 1 - (sum(w * w for w in profile) / sum(profile) ** 2) ** 2
+    return 1 - gaussian_window().square().sum().item()
 
 
 def of_each(

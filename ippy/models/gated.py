@@ -1,8 +1,8 @@
 """A U-shaped network of gated blocks: no attention, no activation but a product.
 
 Chen et al., Simple baselines for image restoration (NAFNet), ECCV 2022, from which the gate, the
-norm and the added skips are taken; its convolutions are depthwise, these are not. In the shape
-comments c is ``base_ch``.
+norm and the added skips are taken. Its 3 x 3 convolutions are depthwise, these are not. In the
+shape comments c is ``base_ch``.
 """
 
 from __future__ import annotations

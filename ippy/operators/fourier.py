@@ -45,6 +45,15 @@ class FourierSampling(LinearOperator):
             raise ValueError("mask selects no frequency; expected True at one or more")
         self.in_shape, self.out_shape = tuple(mask.shape), (len(self._samples), 2)
 
+    def direct(self, y: Tensor) -> Tensor:
+        """Return the zero-filled image, (..., H, W).
+
+        Raises:
+            ValueError: ``y`` is not (..., M, 2), or holds NaN or infinity.
+        """
+        self.T._check_input("y", y)
+        return self._adjoint(y)
+
     def _forward(self, x: Tensor) -> Tensor:
         spectrum = torch.fft.fft2(x.to(accumulator(x.dtype)), norm="ortho").flatten(-2)
         sampled = spectrum.index_select(-1, self._samples.to(x.device))  # (..., M)

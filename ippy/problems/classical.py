@@ -81,8 +81,9 @@ class Tikhonov(Classical):
     Tikhonov and Arsenin, Solutions of ill-posed problems, Winston 1977. For white signal and noise
     it is the Wiener filter, with weight the ratio of their powers. Of a blur, which it takes to go
     on periodically beyond the border, it is one division per Fourier coefficient; of other
-    operators it is found by conjugate gradients, to 0.001 % of the equation's right side, and has
-    no gradient with respect to y.
+    operators it is found by conjugate gradients, to 0.001 % of the equation's right side or by 100
+    iterations, which a weight far below the default needs. It has no gradient with respect to y
+    then.
 
     Args:
         operator: The operator K.

@@ -49,6 +49,8 @@ class NormalEquations:
     def solve(self, data: Tensor, shift: Tensor | float, more: Tensor | float, x: Tensor) -> Tensor:
         """Return the x that solves (K.T K + S) x = K.T y + more to :data:`TOLERANCE`, (B, 1, H, W).
 
+        After :data:`MOST_ITERATIONS` it is returned as it is.
+
         Args:
             data: K.T y.
             shift: What S does to each coefficient of a real transform, (B, 1, H, W // 2 + 1) or a

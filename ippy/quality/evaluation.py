@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -221,6 +222,12 @@ def _measured(
     for number in numbers:
         x = images[number]
         check_slice(f"images[{number}]", x, wait=True)
+        if not x.any():
+            warnings.warn(
+                f"images[{number}] is black, and so is its measurement: its scores say nothing of "
+                "a model, and a perfect one makes a mean infinite. Leave it out.",
+                stacklevel=2,
+            )
         x = x[None].to(torch.float32)
         yield x, problem.measure(x.cpu(), generator)
 

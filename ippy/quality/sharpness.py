@@ -34,12 +34,15 @@ def detail(x_hat: Tensor, x: Tensor, *, cutoff: float = 0.25) -> Tensor:
 
     Raises:
         ValueError: The shapes are not the same (B, C, H, W), the images hold NaN or infinity, or
-            ``cutoff`` is out of range.
+            ``cutoff`` is out of range or above all frequencies of such images.
     """
     cutoff = check_number("cutoff", cutoff, least=0, most=0.7)
     check_pair(x_hat, x, wait=True)
     rows, columns = (torch.fft.fftfreq(side, device=x.device) for side in x.shape[-2:])
     fine = torch.hypot(rows[:, None], columns) > cutoff  # (H, W)
+    if not fine.any():
+        size = "x".join(map(str, x.shape[-2:]))
+        raise ValueError(f"cutoff is {cutoff}; images of {size} pixels have no frequency above it")
     powers = [
         (torch.fft.fft2(images.float()).abs().square() * fine).sum(dim=(1, 2, 3))
         for images in (x_hat, x)

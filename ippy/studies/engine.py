@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -72,15 +72,22 @@ def run(
     study = load(name)
     if shard is None:
         merge_shards(name)
-    keys = [key for key in map(row_key, study.rows) if fnmatch(key, only)]
+    keys = [key for key in map(row_key, study.rows) if fnmatchcase(key, only)]
     if not keys:
         example = row_key(study.rows[0])
         raise ValueError(f"no run of {name!r} matches {only!r}; they are called like {example!r}")
     if shard is not None:
         index, count = shard
         keys = keys[index - 1 :: count]
-    _, stale, missing = status(name, study)
+    good, stale, missing = status(name, study)
     todo = [key for key in keys if key in missing or key in stale]
+    unscored = {row_key(row["factors"]) for row in good if "real" not in row}.intersection(keys)
+    if real is not None and unscored:
+        print(
+            f"{len(unscored)} rows that are there have no scores on real slices, and get none now: "
+            "--real is for runs that are still to be made",
+            file=sys.stderr,
+        )
     record = record_path(name, None if shard is None else "{}-of-{}".format(*shard))
     return _run_all({key: _command(name, key, record, real) for key in todo}, jobs, progress)
 
@@ -108,6 +115,8 @@ def overview() -> pd.DataFrame:
 def check(name: str | None = None) -> str:
     """Repeat the recorded run that took the least time, and compare it with its row.
 
+    It is a training, where any is recorded, and else an evaluation.
+
     Args:
         name: The study; the cheapest run of all studies if None.
 
@@ -127,7 +136,9 @@ def check(name: str | None = None) -> str:
     ]
     if not recorded:
         raise ValueError(f"no good row of {', '.join(asked)} is recorded; nothing to compare with")
-    study, cheapest = min(recorded, key=lambda found: found[1]["cpu_seconds"])
+    study, cheapest = min(
+        recorded, key=lambda found: ("recipe" not in found[1], found[1]["cpu_seconds"])
+    )
     key = row_key(cheapest["factors"])
     with TemporaryDirectory() as folder:
         record = Path(folder) / "repeated.json"

@@ -26,19 +26,15 @@ from ippy.train import RECIPES
 
 
 class DeepUNet(nn.Module):
-    """A U-Net with four poolings, narrower than the one with three: with as many weights.
+    """A U-Net with four poolings, narrower than the one with three: with as many weights."""
 
-    Args:
-        c: Channels at full resolution.
-    """
-
-    def __init__(self, c: int = 16) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        levels = list(pairwise(c * 2**level for level in range(5)))
-        self.first = ConvBlock(1, c)
+        levels = list(pairwise(16 * 2**level for level in range(5)))
+        self.first = ConvBlock(1, 16)
         self.down = nn.ModuleList(Down(ConvBlock(a, b)) for a, b in levels)
         self.up = nn.ModuleList(Up(b, ConvBlock(b, a)) for a, b in reversed(levels))
-        self.out = nn.Conv2d(c, 1, 1)
+        self.out = nn.Conv2d(16, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, 1, H, W) to (B, 1, H, W)."""

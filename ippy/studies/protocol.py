@@ -17,7 +17,8 @@ from torch.utils.data import Dataset
 from ippy.base.checks import check_choice
 from ippy.base.files import locked, write_atomically
 from ippy.base.paths import data_dir, output_dir
-from ippy.data.generation import SEED, read_generated
+from ippy.data.dataset import MayoDataset
+from ippy.data.generation import PLAN, SEED, read_generated
 from ippy.data.phantoms import AS_DRAWN, VERSION, Style, generate_slice
 
 # Corners of 128 pixels, within the disc that a scanner sees.
@@ -27,8 +28,16 @@ CLUTTER = {"train": ("train", 1), "validation": ("test", 8001), "test": ("test",
 
 
 def checksum(slices: Dataset[Tensor]) -> str:
-    """Return the checksum of slices that know theirs, or else of the course's generated ones."""
-    return getattr(slices, "sha256", read_generated(data_dir()).get("sha256", "not generated"))
+    """Return the checksum of slices that know theirs, or else of the course's generated ones.
+
+    Where a reader's own slices have taken their place it is that of the files.
+    """
+    if hasattr(slices, "sha256"):
+        return slices.sha256
+    generated = read_generated(data_dir())
+    if generated.get("slices", {}).keys() >= PLAN.keys():
+        return generated["sha256"]
+    return slices.files_sha256() if isinstance(slices, MayoDataset) else "not generated"
 
 
 def surroundings() -> dict[str, Any]:

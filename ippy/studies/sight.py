@@ -31,7 +31,7 @@ def receptive_field(model: nn.Module, y: Tensor) -> Tensor:
 def rows_seen(field: Tensor) -> int:
     """Return how many rows up or down a receptive field (H, W) reaches from the middle."""
     rows = field.amax(dim=1).nonzero()[:, 0] - len(field) // 2
-    return int(rows.abs().max())
+    return int(rows.abs().max()) if len(rows) else 0
 
 
 @torch.no_grad()
@@ -80,15 +80,19 @@ def sight_of_ghost(model: nn.Module, y: Tensor, distance: int) -> dict[str, Any]
 
     Returns:
         ``rows_seen``: as of :func:`rows_seen`; ``ghost_seen``: the derivative with respect to the
-        pixel that the ghost is of, as a fraction of that with respect to the pixel itself. Of the
-        attention that goes straight up or down, in the head that sees the ghost best:
-        ``attention_at_ghost`` and ``attention_by_rows``, from half the image up to half of it down.
+        pixel that the ghost is of, as a fraction of that with respect to the pixel itself (None of
+        a network that does not see this). Of the attention that goes straight up or down, in the
+        head that sees the ghost best: ``attention_at_ghost`` and ``attention_by_rows``, from half
+        the image up to half of it down.
     """
     y = y.to(next(model.parameters()).device)
     field = receptive_field(model, y)
     row, column = len(field) // 2, field.shape[1] // 2
     ghost = field[row - distance, column] / field[row, column]
-    seen = {"rows_seen": rows_seen(field), "ghost_seen": round(float(ghost), 4)}
+    seen = {
+        "rows_seen": rows_seen(field),
+        "ghost_seen": round(float(ghost), 4) if ghost.isfinite() else None,
+    }
     maps = attention_by_offset(model, y)
     if not len(maps):
         return seen

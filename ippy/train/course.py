@@ -69,7 +69,7 @@ def train_model(
         return {
             "task": task,
             "arguments": dict(spec(name).kwargs),
-            "data": _data_recipe(len(train)),
+            "data": _data_recipe(train),
             "test": _test_scores(name, model, problem, device, skip_bad),
         }
 
@@ -128,7 +128,7 @@ def is_finished(
     """Say whether a checkpoint is there and whole, made by this recipe from the data at hand.
 
     Args:
-        name: One of :data:`ippy.models.NAMES`.
+        name: One of :data:`ippy.train.RECIPES`.
         task: One of :data:`ippy.problems.TASKS`.
         recipe: How it should have been trained; the course's own recipe if None.
         folder: Where to look; the course's folder of the task if None.
@@ -141,7 +141,7 @@ def is_finished(
     recipe = _recipe(name, make_task(task), recipe)
     path = checkpoint_path(name, folder, task=task)
     entry = read_manifest(path.parent).get(name, {})
-    data = _data_recipe(len(MayoDataset(data_dir() / "train", skip_bad=skip_bad)))
+    data = _data_recipe(MayoDataset(data_dir() / "train", skip_bad=skip_bad))
     wanted = {"task": task, "recipe": asdict(recipe), "data": data}
     # Records did not name the task while there was one, nor what recipes did not say.
     entry = {"task": REFERENCE} | entry | {"recipe": with_defaults(entry.get("recipe", {}))}
@@ -181,9 +181,9 @@ def scores_entry(scores: Mapping[str, float], images: int) -> dict[str, float]:
     return {"images": images, **{key: round(value, 6) for key, value in scores.items()}}
 
 
-def _data_recipe(slices: int) -> dict[str, Any]:
-    """What the manifest records of the training data: how it was generated, or that it was not."""
+def _data_recipe(slices: MayoDataset) -> dict[str, Any]:
+    """What the manifest records of the training data: how it was generated, or which it is."""
     generated = read_generated(data_dir())
     if "train" not in generated.get("slices", {}):  # a reader's own, beside generated test slices
-        generated = {"generated": False}
-    return {**generated, "train_slices": slices}
+        generated = {"generated": False, "sha256": slices.files_sha256()}
+    return {**generated, "train_slices": len(slices)}

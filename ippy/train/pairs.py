@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from ippy.base.checks import check_indexed
 from ippy.base.device import memory_format
-from ippy.base.images import check_slice
+from ippy.base.images import check_same_shape, check_slice
 from ippy.operators import Each, Interior, LinearOperator
 from ippy.problems import InverseProblem
 
@@ -134,11 +134,7 @@ class TrainingPairs:
     def _slice(self, index: int) -> Tensor:
         x = self._dataset[index]
         check_slice(f"dataset[{index}]", x)
-        if x.shape != self.shape:
-            raise ValueError(
-                f"dataset[{index}] has shape {tuple(x.shape)} and dataset[0] {self.shape}; "
-                "expected one shape for all slices"
-            )
+        check_same_shape(index, x, self.shape)
         return x.to("cpu", torch.float32)  # what the models take
 
     def _index(self, number: int) -> int:

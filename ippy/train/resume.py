@@ -16,12 +16,14 @@ from torch.utils.data import Dataset
 
 from ippy.base.checks import check_integer, check_number
 from ippy.base.files import remove_leftovers, write_atomically
+from ippy.base.images import check_same_shape
 from ippy.base.paths import as_path
 from ippy.problems import InverseProblem
 from ippy.train.muon import Muon
 from ippy.train.run import Clock, TrainingRun
 from ippy.weights import read_manifest
 from ippy.weights.checkpoint import unpack
+from ippy.weights.manifest import MANIFEST
 from ippy.weights.state import not_finite
 
 PROBES = 4  # slices that stand for the whole data set
@@ -62,8 +64,8 @@ def check_target(save_to: str | Path) -> None:
     """Check that a checkpoint, its manifest and a run's state can be written; its folder is made.
 
     Raises:
-        ValueError: It is a folder or has the name of a run's state, its own folder can't be
-            written, or the manifest is damaged.
+        ValueError: It is a folder or has the name of a run's state or of the manifest, its own
+            folder can't be written, or the manifest is damaged.
     """
     path = as_path(save_to, "save_to")
     if path.name.endswith((".run.pth", ".run")):
@@ -71,6 +73,8 @@ def check_target(save_to: str | Path) -> None:
             f"save_to is {path}, and that name may be the state of another run; expected one that "
             "does not end in .run or .run.pth, e.g. UNet.pth"
         )
+    if path.name == MANIFEST:
+        raise ValueError(f"save_to is {path}, where the record goes; expected e.g. UNet.pth")
     for written in (path, run_path(path) if path.name else path):
         if written.is_dir():
             raise ValueError(
@@ -273,7 +277,10 @@ def probe(dataset: Dataset[Tensor], problem: InverseProblem) -> Tensor:
     """
     last = len(dataset) - 1
     chosen = sorted({round(k * last / (PROBES - 1)) for k in range(PROBES)})
-    slices = torch.stack([dataset[index].to("cpu", torch.float32) for index in chosen])
+    slices = [dataset[index].to("cpu", torch.float32) for index in chosen]
+    for index, x in zip(chosen, slices, strict=True):
+        check_same_shape(index, x, slices[0].shape)
+    slices = torch.stack(slices)
     noise = torch.Generator().manual_seed(0)
     member = problem.draw(np.random.default_rng(0))
     return member.measure(slices, noise)[..., ::8, ::8].clone()

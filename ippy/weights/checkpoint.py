@@ -51,8 +51,8 @@ def save_checkpoint(
 
     Raises:
         TypeError: The record is not made of JSON values.
-        ValueError: A weight or the record holds NaN or infinity, or the folder's manifest is
-            damaged. Nothing was written.
+        ValueError: A weight or the record holds NaN or infinity, the folder's manifest is damaged,
+            or ``path`` is that manifest or a folder. Nothing was written.
         OSError: The disk is full or the folder can't be written.
     """
     check_type("model", model, nn.Module, "build('UNet')")
@@ -60,6 +60,8 @@ def save_checkpoint(
     path = as_path(path, "path")
     if path.is_dir():
         raise ValueError(f"{path} is a folder; expected the file to write, e.g. {path}/model.pth")
+    if path.name == MANIFEST:
+        raise ValueError(f"{path} is where the record goes; expected a name such as UNet.pth")
     record = _as_json(record)
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     if bad := not_finite(state, model):

@@ -73,9 +73,9 @@ def sheet(width: float, height: float, *, inches: float) -> tuple[Figure, Axes]:
     return figure, axis
 
 
-def tint(colour: str, share: float = 0.16) -> np.ndarray:
+def tint(colour: str) -> np.ndarray:
     """Mix a colour with white."""
-    return 1 - share * (1 - np.array(to_rgb(colour)))
+    return 1 - 0.16 * (1 - np.array(to_rgb(colour)))
 
 
 def box(

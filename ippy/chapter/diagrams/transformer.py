@@ -30,20 +30,21 @@ _UPPER, _LOWER = 9.4, 3.2  # heights of the two rows
 _PLUS = 0.33  # radius
 _WEIGHT = 1.4  # of the lines
 _ENTRIES = 14  # that are drawn of a token
+_BRIGHTEST = 0.6  # grey value drawn white
+_CELLS = 8  # patches a side that are drawn: fewer and larger ones than there are
 
 
 @torch.inference_mode()
-def show_vision_transformer(vit: ViTReconstructor, y: Tensor, *, brightest: float = 0.6) -> Figure:
+def show_vision_transformer(vit: ViTReconstructor, y: Tensor) -> Figure:
     """Draw the model around one measurement: its patches, tokens, positions and reconstruction.
 
     Args:
         vit: A trained ViT, on the CPU.
         y: One measurement (1, 1, H, H) in [0, 1], of the model's nominal size.
-        brightest: Grey value drawn white.
     """
     figure, axis = sheet(19.4, 12.9, inches=9.4)
     tokens = vit.patch_embed(y)[0][0]  # (N, d)
-    grey = {"vmin": 0, "vmax": brightest, "cmap": "gray"}
+    grey = {"vmin": 0, "vmax": _BRIGHTEST, "cmap": "gray"}
 
     measurement = picture(axis, y, Place(2.0, _UPPER, 3.6, 3.6), **grey)
     _grid_lines(axis, measurement)
@@ -74,11 +75,11 @@ def show_vision_transformer(vit: ViTReconstructor, y: Tensor, *, brightest: floa
     return figure
 
 
-def _grid_lines(axis: Axes, place: Place, cells: int = 8) -> None:
+def _grid_lines(axis: Axes, place: Place) -> None:
     """Draw a grid with fewer, larger patches than the measurement has."""
     line = {"color": "white", "lw": 0.6, "alpha": 0.8, "zorder": 3}
-    for k in range(1, cells):
-        share = 2 * k / cells - 1
+    for k in range(1, _CELLS):
+        share = 2 * k / _CELLS - 1
         axis.plot(*zip(place.at(share, -1), place.at(share, 1), strict=True), **line)
         axis.plot(*zip(place.at(-1, share), place.at(1, share), strict=True), **line)
 

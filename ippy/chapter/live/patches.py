@@ -124,9 +124,9 @@ def _still(
     for (size, copy), (top, middle, bottom) in zip(copies.items(), axes.T, strict=True):
         row, column = (size * (p // size) for p in place)
         draw_image(top, x, f"P = {size}", vmax=brightest)
-        lines = np.arange(0, x.shape[-1], size) - 0.5
-        top.hlines(lines, 0, 255, color="white", lw=0.3, alpha=0.6)
-        top.vlines(lines, 0, 255, color="white", lw=0.3, alpha=0.6)
+        lines, end = np.arange(0, x.shape[-1], size) - 0.5, x.shape[-1] - 1
+        top.hlines(lines, 0, end, color="white", lw=0.3, alpha=0.6)
+        top.vlines(lines, 0, end, color="white", lw=0.3, alpha=0.6)
         frame(top, row, column, size, colour=_MARK, linewidth=1.5)
         part = (..., slice(row, row + size), slice(column, column + size))
         draw_image(middle, x[part], vmax=brightest)

@@ -34,19 +34,18 @@ def _draw(points: np.ndarray, margin: float, width: float | None) -> tuple[Box, 
     return (slice(top, bottom), slice(left, right)), cover
 
 
-def coverage(points: np.ndarray, *, soft: float = 0.0, width: float | None = None) -> np.ndarray:
-    """Return how much of each pixel a shape covers.
+def coverage(points: np.ndarray, *, soft: float = 0.0) -> np.ndarray:
+    """Return how much of each pixel a polygon covers.
 
     Args:
         points: (N, 2) corners as (x, y) in pixels.
         soft: Standard deviation of the edge in pixels, beyond one pixel's own extent.
-        width: None fills the polygon; a number strokes the open line with that width in pixels.
 
     Returns:
         (256, 256) float32 in [0, 1].
     """
     full = np.zeros((SIZE, SIZE), np.float32)
-    drawn = _draw(points, 3 * soft, width)
+    drawn = _draw(points, 3 * soft, None)
     if drawn is not None:
         box, cover = drawn
         full[box] = ndimage.gaussian_filter(cover, soft, truncate=3.0) if soft > 0.15 else cover
