@@ -32,7 +32,7 @@ SPLIT_HEADS = Code(
     examples=lambda: ({"z": torch.arange(12.0).reshape(1, 3, 4), "heads": 2},),
     mistakes={
         "A single `reshape` to (B, M, N, d/M) mixes the tokens: your first head holds all numbers "
-        "of the first few tokens instead of a few numbers of every token.": (
+        "of the first N/M tokens instead of d/M numbers of every token.": (
             lambda z, heads: z.reshape(z.shape[0], heads, z.shape[1], -1)
         ),
         "The split is right, but the axis of the heads has to come before the tokens: "
@@ -170,8 +170,8 @@ EXERCISES = (
             "Only the last axis may be split. Which `reshape` leaves (B, N) alone?",
             "After that, two axes have to change places.",
         ),
-        why="The heads become a second batch axis, so all of them are computed by the same matrix "
-        "products as one. That is why heads cost hardly any extra multiplications.",
+        why="The heads become a second batch axis, so one call computes all of them. They cost "
+        "hardly any extra multiplications, for M products of width d/M replace one of width d.",
         judge=SPLIT_HEADS,
     ),
     Exercise(

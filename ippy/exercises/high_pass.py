@@ -199,9 +199,9 @@ EXERCISES = (
             "Boolean indexing, `spectrum[..., mask]`, keeps the coefficients that count. Then the "
             "modulus, then the mean.",
         ),
-        why="Fine detail carries little of an image's energy, though after a blur most of the "
-        "error sits there. This term looks at nothing else; alone it would not notice a wrong "
-        "brightness.",
+        why="Fine detail is a small part of an image's sum of squares, and a larger one of the "
+        "error that a blur makes. This term looks at nothing else; alone it would not notice a "
+        "wrong brightness.",
         judge=HIGH_PASS,
     ),
 )

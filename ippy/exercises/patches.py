@@ -132,8 +132,8 @@ EXERCISES = (
             "The slowest axis comes first: image, row of the grid, column of the grid, channel, "
             "row in the patch, column in the patch. One `permute`, then one `reshape`.",
         ),
-        why="Every ViT begins with this line, and a mistake in it raises no error: a network "
-        "trained on scrambled patches still trains, only worse.",
+        why="A mistake here raises no error. If pixels of different places get into one patch, a "
+        "network trains all the same, but its patches are no longer squares of the image.",
         judge=PATCHIFY,
     ),
     Exercise(
