@@ -52,6 +52,7 @@ data: $(READY)  ## generate the slices in Mayo/, once
 
 notebooks: data  ## run all chapters again, write their outputs and how long they took
 	$(BIN)/python book/run_chapters.py
+	$(BIN)/python book/instructor.py
 
 lint: $(READY)  ## check the style of code and notebooks, and who may import whom
 	$(BIN)/ruff check .

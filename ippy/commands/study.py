@@ -45,7 +45,7 @@ def add(commands: Subparsers) -> None:
     command.add_argument(
         "--check",
         action="store_true",
-        help="repeat the cheapest run, of this study or of all, and compare it with its row",
+        help="repeat the cheapest training, of this study or of all, and compare it with its row",
     )
     command.set_defaults(
         run=_study, after_stop=lambda args: "; the same command goes on from there"
