@@ -118,7 +118,7 @@ def check(name: str | None = None) -> str:
     It is a training, where any is recorded, and else an evaluation.
 
     Args:
-        name: The study; the cheapest run of all studies if None.
+        name: The study; the cheapest of all studies if None.
 
     Returns:
         What was found, in words.
