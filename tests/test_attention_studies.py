@@ -330,7 +330,7 @@ def test_every_run_of_the_studies_of_attention_can_be_made(study):
     for factors in load(study).rows:
         job = load(study).job(**factors)
         assert job.recipe.steps >= 150
-        x = torch.rand(1, 1, 64, 64)
+        x = torch.rand(1, 1, 128, 128)
         model = job.model()
         assert model(x).shape == x.shape
         for phase in job.phases:
