@@ -81,10 +81,10 @@ def run(
         keys = keys[index - 1 :: count]
     good, stale, missing = status(name, study)
     todo = [key for key in keys if key in missing or key in stale]
-    unscored = {row_key(row["factors"]) for row in good if "real" not in row}.intersection(keys)
+    unscored = sum(row_key(row["factors"]) in keys and "real" not in row for row in good)
     if real is not None and unscored:
         print(
-            f"{len(unscored)} rows that are there have no scores on real slices, and get none now: "
+            f"{unscored} rows that are there have no scores on real slices, and get none now: "
             "--real is for runs that are still to be made",
             file=sys.stderr,
         )
