@@ -23,8 +23,8 @@ from ippy.problems import (
 )
 from ippy.quality import evaluate, summarise
 from ippy.studies import MISTAKES, SITUATIONS, Evaluation, engine, load, read, worker
-from ippy.studies.definition import Job, digest, names
-from ippy.studies.record import append, read_rows, record_path, status
+from ippy.studies.definition import Job, digest, names, row_key
+from ippy.studies.record import append, read_rows, record_path, rows_so_far, status
 from ippy.studies.worker import operations, train_row
 from ippy.train import RECIPES, Recipe
 from ippy.weights import load_checkpoint, read_manifest, save_checkpoint
@@ -174,6 +174,17 @@ def test_the_weights_of_a_trained_row_may_be_shipped(
     assert all(a.equal(b) for a, b in zip(own.parameters(), kept.parameters(), strict=True))
     entry = read_manifest(target.parent)["Small"]
     assert entry["study"] == "tiny" and entry["recipe"]["steps"] == 2
+    assert "digest" not in entry
+
+
+@pytest.mark.parametrize("folder", ["many_blurs", "seeds"])
+def test_what_a_study_shipped_is_what_its_record_tells_of(folder: str) -> None:
+    entries = read_manifest(weights_dir() / folder)
+    assert {path.stem for path in (weights_dir() / folder).glob("*.pth")} == set(entries)
+    for entry in entries.values():
+        row = rows_so_far(record_path(entry["study"]))[row_key(entry["factors"])]
+        del row["digest"]
+        assert {name: entry.get(name) for name in row} == row
 
 
 def test_a_digest_knows_more_than_operator_and_noise() -> None:

@@ -120,7 +120,9 @@ def _train(
             **all_scores(model, job, real),
         }
         if job.ship_to is not None and record.parent == studies_dir():  # not when a row is checked
-            save_checkpoint(model, job.ship_to, record={"study": name} | row)
+            # The digest is of the study's file: the weights stay what they are when that is edited.
+            lasting = {entry: value for entry, value in row.items() if entry != "digest"}
+            save_checkpoint(model, job.ship_to, record={"study": name} | lasting)
         append(record, row)  # last: a row that is there is never run again
         return {}
 
