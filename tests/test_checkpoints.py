@@ -1,5 +1,6 @@
 """Checkpoints: round trip, atomic writes, and one clear error for each kind of bad file."""
 
+import copy
 import hashlib
 import io
 import json
@@ -598,18 +599,19 @@ def test_what_is_added_to_an_entry_belongs_to_the_file_that_is_there(course, mon
     save_checkpoint(build("CNN", seed=0), weights_dir() / "CNN.pth")
     before = read_manifest()
     with pytest.raises(ValueError, match=r"CNN\.pth was replaced meanwhile"):
-        manifest.amend({"CNN": {"sha256": "another", "seconds": 3}})
+        manifest.amend({"CNN": {"sha256": "another", "seconds": 3}}, weights_dir())
     assert read_manifest() == before
-    manifest.amend({"CNN": {"sha256": before["CNN"]["sha256"], "seconds": 3}})
+    manifest.amend({"CNN": {"sha256": before["CNN"]["sha256"], "seconds": 3}}, weights_dir())
     assert read_manifest() == {"CNN": before["CNN"] | {"seconds": 3}}
 
 
 def test_a_checkpoint_without_an_entry_has_no_recorded_checksum(course, monkeypatch):
     monkeypatch.setenv("IPPY_COURSE", str(course))
     save_checkpoint(build("CNN", seed=0), weights_dir() / "CNN.pth")
-    assert manifest.checksums(["CNN"]) == {"CNN": read_manifest()["CNN"]["sha256"]}
+    recorded = {"CNN": read_manifest()["CNN"]["sha256"]}
+    assert manifest.checksums(["CNN"], weights_dir()) == recorded
     with pytest.raises(ValueError, match=r"manifest\.json has no entry 'UNet'.* train UNet"):
-        manifest.checksums(["CNN", "UNet", "ViT"])
+        manifest.checksums(["CNN", "UNet", "ViT"], weights_dir())
 
 
 def test_a_checkpoint_is_not_saved_in_the_place_of_its_record(cnn):
@@ -620,3 +622,12 @@ def test_a_checkpoint_is_not_saved_in_the_place_of_its_record(cnn):
     with pytest.raises(ValueError, match=r"manifest\.json, where the record goes"):
         check_target(path.parent / "manifest.json")
     assert (path.parent / "manifest.json").read_bytes() == before
+
+
+def test_a_device_that_is_not_there_leaves_the_weights_as_they_are(cnn):
+    _, path = cnn
+    model = build("CNN", seed=7)
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match="device 'cray' can't be used"):
+        load_checkpoint(model, path, device="cray")
+    assert all(before[name].equal(value) for name, value in model.state_dict().items())

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from ippy.base.images import check_match, check_pair, check_values
+from ippy.base.images import check_batch, check_match, check_pair, check_values
 
 
 def checked(x: Tensor) -> Tensor:
@@ -75,3 +75,25 @@ def test_autocast_takes_every_type_but_float64(dtype: torch.dtype) -> None:
         else:
             with pytest.raises(TypeError, match=r"x holds torch\.float64"):
                 check_match("x", x, weight)
+
+
+@pytest.mark.parametrize(("size", "index"), [((8, 8), "[None, None]"), ((1, 8, 8), "[None]")])
+def test_one_image_alone_is_told_how_to_become_a_batch(size: tuple, index: str) -> None:
+    x = torch.rand(size)
+    for check in (lambda: check_pair(x, x, data_range=1), lambda: check_batch("x", x, 1)):
+        with pytest.raises(
+            ValueError, match=r"expected .*One image alone becomes a batch"
+        ) as caught:
+            check()
+        hint = str(caught.value).rpartition("by x")[2]
+        assert hint == index
+        check_batch("x", eval(f"x{hint}"), 1)
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(torch.uint8, " / 255"), (torch.uint16, " / 65535")])
+def test_pixels_of_a_file_are_told_how_to_become_floats(dtype: torch.dtype, scale: str) -> None:
+    x = torch.zeros(1, 1, 8, 8).to(dtype)
+    with pytest.raises(TypeError, match=r"expected floating-point numbers, e\.g\. (.*)$") as caught:
+        check_batch("x", x, 1)
+    said = str(caught.value).rpartition("e.g. ")[2]
+    assert said == f"x.float(){scale}"

@@ -217,6 +217,31 @@ def test_real_slices_beside_generated_ones_stop_every_change_to_that_split(
     assert "C081/0.png" in capsys.readouterr().out
 
 
+def test_slices_that_others_lay_beside_for_a_while_are_known_again(tiny, monkeypatch):
+    root, made = tiny
+    whole, before = (root / "manifest.json").read_text(), pixels(root)
+    mine = root / "train" / "C081" / "0.png"
+    save(mine, grey(20, 20))
+    for _ in range(2):
+        prepare_mayo(root, progress=False)
+        assert "train" not in data.read_generated(root)["slices"]
+    (root / "train" / "G01" / "1.png").unlink()
+    mine.unlink()
+    prepare_mayo(root, progress=False)
+    assert made == [("train", "G01", 1)] and (root / "manifest.json").read_text() == whole
+    after = pixels(root)
+    assert all(np.array_equal(after[name], before[name]) for name in before)
+
+    save(mine, grey(20, 20))
+    prepare_mayo(root, progress=False)
+    monkeypatch.setattr(data, "VERSION", data.VERSION + 1)
+    prepare_mayo(root, progress=False)
+    mine.unlink()
+    made.clear()
+    prepare_mayo(root, progress=False)  # these are of the version before
+    assert made == [("train", "G01", index) for index in range(3)]
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -232,6 +257,7 @@ def test_real_slices_beside_generated_ones_stop_every_change_to_that_split(
         '{"generated": true, "slices": {"train": {"G01": 1e300}}}',
         '{"generated": true, "slices": {"train": {"../../mine": 1}}}',
         '{"generated": true, "slices": {"../mine": {"G01": 1}}}',
+        '{"generated": true, "slices": {}, "set_aside": {"train": {"patients": {"../a": 1}}}}',
     ],
 )
 def test_a_damaged_manifest_is_named_and_deletes_nothing(tmp_path, content):
@@ -247,7 +273,7 @@ def test_a_damaged_manifest_is_named_and_deletes_nothing(tmp_path, content):
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
-        ({"seed": -1}, ValueError, "seed is -1; expected 0 to"),
+        ({"seed": -1}, ValueError, "seed is -1; expected 0 or more"),
         ({"seed": "2024"}, TypeError, "seed is '2024' of type str; expected a whole number"),
         ({"workers": 0}, ValueError, "workers is 0; expected 1 to"),
         ({"data_path": 7}, TypeError, r"data_path is an int; expected a str or a pathlib\.Path"),

@@ -25,7 +25,7 @@ from ippy.quality.cost import gflop
 from ippy.quality.inference import in_evaluation_mode
 from ippy.train import Recipe
 from ippy.train.course import train_model
-from ippy.weights import manifest
+from ippy.weights import manifest, read_manifest, save_checkpoint
 
 from .callers import CALLERS_STATES, unchanged, unchanged_world
 
@@ -400,6 +400,26 @@ def test_evaluate_command_records_scores_beside_what_training_wrote(
         assert entry["sha256"] == name and entry["test"] == {}
         assert entry["real"]["images"] == 3 and 5 < entry["real"]["psnr"] < 60
         assert entry["real"]["slices"] == ["P/0.png", "P/1.png", "P/2.png"]
+
+
+@pytest.mark.usefixtures("quick_scores")
+def test_evaluate_command_scores_the_checkpoints_of_a_folder(folder, tmp_path, capsys):
+    own = tmp_path / "own weights"
+    command = ["evaluate", "--data", str(folder), "--weights", str(own), "--white", "65535"]
+    assert command_line.main(command) == 2
+    assert "own weights holds no model of the course" in capsys.readouterr().err
+    save_checkpoint(build("ResCNN", seed=0), own / "ResCNN.pth")
+    assert command_line.main([*command, "--record"]) == 0
+    said = capsys.readouterr()
+    assert "ResCNN" in said.out and "UNet" not in said.out and "Left out" not in said.err
+    entry = read_manifest(own)["ResCNN"]
+    assert entry["real"]["images"] == 3 and entry["real"]["white"] == 65535
+
+
+def test_generated_slices_are_not_recorded_as_real_ones(capsys):
+    generated = data_dir() / "test"
+    assert command_line.main(["evaluate", "--data", str(generated), "--record"]) == 2
+    assert "was generated" in capsys.readouterr().err
 
 
 @pytest.fixture

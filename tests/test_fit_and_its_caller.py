@@ -17,6 +17,7 @@ from ippy.operators import Blurring
 from ippy.problems import InverseProblem
 from ippy.train import Recipe, fit
 from ippy.train import loop as training
+from ippy.train.pairs import TrainingPairs
 from ippy.weights import load_checkpoint
 
 CPU = torch.device("cpu")
@@ -194,6 +195,25 @@ def test_frozen_weights_stay_as_they_are_and_count_for_nothing():
     assert model.conv1.weight.equal(before.conv1.weight)
     assert model.conv1.weight.grad.equal(stale)
     assert flat(model).equal(flat(same)) and not flat(model).equal(flat(before))
+
+
+def test_a_part_in_evaluation_mode_stays_in_it(monkeypatch):
+    model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1), nn.BatchNorm2d(1)).train()
+    model[1].eval()
+    frozen, moving = (copy.deepcopy(part.running_mean) for part in model[1:])
+    train(model)
+    assert model[1].running_mean.equal(frozen) and not model[2].running_mean.equal(moving)
+    given_for_use = copy.deepcopy(model).eval()
+    train(given_for_use)
+    assert not given_for_use[1].running_mean.equal(frozen)
+
+
+def test_places_of_crops_are_looked_at_where_no_device_has_to_wait(monkeypatch):
+    sent = []
+    send = TrainingPairs._send
+    monkeypatch.setattr(TrainingPairs, "_send", lambda self, x: sent.append(x) or send(self, x))
+    train(small("ViT"))
+    assert sent and all(part.is_floating_point() for part in sent)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -303,8 +304,8 @@ def test_combined_is_the_weighted_sum_and_reports_its_terms() -> None:
         ),
         (lambda: PerceptualLoss(weights=(1, 1)), "weights has 2 entries; expected 5"),
         (lambda: CombinedLoss({}), "losses is empty; expected a dict"),
-        (lambda: CombinedLoss({"MSE": (-1.0, nn.MSELoss())}), r"weights\['MSE'\] is -1.0"),
-        (lambda: CombinedLoss({"MSE": (math.nan, nn.MSELoss())}), r"weights\['MSE'\] is nan"),
+        (lambda: CombinedLoss({"MSE": (-1.0, nn.MSELoss())}), r"losses\['MSE'\]\[0\] is -1.0"),
+        (lambda: CombinedLoss({"MSE": (math.nan, nn.MSELoss())}), r"losses\['MSE'\]\[0\] is nan"),
     ],
 )
 def test_wrong_settings_are_explained(make: Callable[[], object], message: str) -> None:
@@ -393,6 +394,9 @@ def test_perceptual_has_a_gradient_for_the_estimate() -> None:
     assert x_hat.grad.isfinite().all() and x_hat.grad.any()
 
 
+FEATURES = Path(torch.hub.get_dir()) / "checkpoints" / "alexnet-owt-7be5be79.pth"
+
+
 @pytest.fixture
 def no_network(tmp_path, monkeypatch):
     """Features that can't be downloaded, and an empty cache folder for them."""
@@ -402,9 +406,9 @@ def no_network(tmp_path, monkeypatch):
 
     monkeypatch.setattr("torch.hub.urlopen", refuse)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    features._pretrained.cache_clear()
+    features._loaded.cache_clear()
     yield tmp_path / "hub" / "checkpoints"
-    features._pretrained.cache_clear()
+    features._loaded.cache_clear()
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a checkpoint", b"PK\x03\x04" + bytes(500)])
@@ -417,3 +421,12 @@ def test_missing_or_broken_features_are_said_in_one_line(no_network, capfd, cont
         PerceptualLoss()
     assert str(caught.value) == MISSING_FEATURES and "\n" not in MISSING_FEATURES
     assert capfd.readouterr() == ("", "")
+
+
+@needs_features
+def test_features_that_come_later_are_found(no_network, monkeypatch) -> None:
+    file = FEATURES.resolve()
+    assert features_available() is False
+    no_network.mkdir(parents=True)
+    (no_network / file.name).symlink_to(file)
+    assert features_available() is True

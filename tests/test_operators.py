@@ -16,7 +16,8 @@ from ippy.operators import (
     random_lines,
     regular_lines,
 )
-from ippy.problems import gaussian_noise, motion_deblurring
+from ippy.problems import TASKS, gaussian_noise, motion_deblurring
+from ippy.problems.tasks import make_task
 
 from .callers import CALLERS_STATES
 
@@ -62,6 +63,15 @@ def test_adjoint_identity_and_autograd(K, shape):
     torch.testing.assert_close(gradient, K.T(y), rtol=1e-12, atol=1e-12)
     assert K.T.T is K or K.T.T(x).equal(K(x))
     assert K.normal(x).equal(K.T(K(x)))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_operators_of_the_tasks_are_exact_on_a_slice(name):
+    K = make_task(name).operator
+    x = images(1, 1, 256, 256, seed=1)
+    y = images(*K(x).shape, seed=2)
+    left, right = (K(x) * y).sum(), (x * K.T(y)).sum()
+    assert abs(left - right) / (x.norm() * y.norm()) < 1e-12
 
 
 @every_operator

@@ -15,8 +15,10 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from ippy import __main__ as command_line
@@ -203,6 +205,14 @@ def test_another_recipe_other_data_or_another_problem_is_refused(tiny, stopped):
         with pytest.raises(ValueError, match=rf"m\.run\.pth belongs to another run: {says}"):
             fit(model, *changed, device=CPU, save_to=stopped, resume=True, progress=False)
         assert run_path(stopped).read_bytes() == before
+
+
+def test_a_state_that_is_older_than_a_field_of_recipes_goes_on(tiny, stopped):
+    saved = torch.load(run_path(stopped))
+    del saved["run"]["recipe"]["schedule"]
+    torch.save(saved, run_path(stopped))
+    tiny.train(stopped, resume=True)
+    assert stopped.is_file() and not run_path(stopped).exists()
 
 
 def test_another_loss_of_the_callers_own_is_refused(tiny, stopped):
@@ -535,6 +545,18 @@ def test_training_goes_on_without_the_bad_slices_where_it_is_told_to(short_recip
     assert "CNN is finished" in capsys.readouterr().out
 
 
+def test_training_takes_white_and_records_it(short_recipe, course, capsys):
+    for path in (course / "Mayo" / "train").rglob("*.png"):
+        pixels = np.array(Image.open(path)).astype(np.uint16) * 16
+        Image.fromarray(pixels).save(path)
+    for white, bad in (("4095", 0), ("4000", 2)):
+        assert command_line.main(["train", "CNN", "--white", white]) == bad
+    assert "more than white, 4000" in capsys.readouterr().err
+    data = read_manifest(course / "weights")["CNN"]["data"]
+    assert data["white"] == 4095 and data["generated"] is False
+    assert is_finished("CNN", white=4095) and not is_finished("CNN", white=4096)
+
+
 def test_a_name_or_recipe_that_is_none_is_refused(tmp_path):
     for ask in (train_model, is_finished):
         with pytest.raises(ValueError, match="name is 'nope'; expected one of 'CNN'"):
@@ -728,7 +750,8 @@ def test_what_ends_a_run_is_one_line(short_recipe, monkeypatch, capsys, error, s
 def test_all_models_are_trained_in_order_and_the_advice_repeats_what_was_asked(
     course, monkeypatch, capsys
 ):
-    asked, command = [], ["train", "--all", "--batch-size", "4", "--skip-bad"]
+    options = ["--batch-size", "4", "--white", "4095", "--skip-bad"]
+    asked, command = [], ["train", "--all", *options]
 
     def train(name, *, recipe, **_):
         if len(asked) == len(RECIPES):
@@ -739,5 +762,5 @@ def test_all_models_are_trained_in_order_and_the_advice_repeats_what_was_asked(
     monkeypatch.setattr("ippy.commands.train.train_model", train)
     assert command_line.main(command) == 0 and asked == [(name, 4) for name in RECIPES]
     assert command_line.main(command) == 130
-    advice = "`python -m ippy train --resume --all --batch-size 4 --skip-bad`"
+    advice = f"`python -m ippy train --resume --all {' '.join(options)}`"
     assert capsys.readouterr().err.endswith(f"go on with {advice}\n")

@@ -61,6 +61,8 @@ def test_attention_is_averaged_over_the_places_it_is_paid_from():
     assert maps[0, 0, 3, 0] == 1 and maps[0, 1, 0, 2] == 1 and maps.sum() == 2
     seen = sight_of_ghost(model, y, 8)
     assert seen["attention_at_ghost"] == 1 and seen["attention_by_rows"] == [0, 1, 0, 0]
+    assert sight_of_ghost(model, y, 4)["attention_at_ghost"] == 1  # of two tokens the farther
+    assert sight_of_ghost(model, y, 12)["attention_at_ghost"] == 0
     assert len(attention_by_offset(nn.Conv2d(1, 1, 1), y)) == 0
     assert not model.block._forward_hooks
 

@@ -262,6 +262,15 @@ def test_skipping_bad_files_lists_them_and_keeps_the_rest(tmp_path):
         MayoDataset(tmp_path, skip_bad=True)
 
 
+def test_files_brighter_than_white_are_bad_ones(tmp_path):
+    for i, most in enumerate((4000, 5000)):
+        put(tmp_path / "P" / f"{i}.png", png(Image.fromarray(np.full((4, 4), most, np.uint16))))
+    put(tmp_path / "P" / "2.png")
+    kept = MayoDataset(tmp_path, white=4095, skip_bad=True)
+    assert [path.name for path in kept.paths] == ["0.png", "2.png"]
+    assert "1.png holds 5000, more than white, 4095" in kept.skipped[tmp_path / "P" / "1.png"]
+
+
 def test_slices_beside_the_patients_are_pointed_out(tmp_path):
     put(tmp_path / "0.png")
     with pytest.raises(FileNotFoundError, match=r"1 \.png files lie in it directly"):

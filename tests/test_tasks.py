@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -13,6 +16,7 @@ from torch import Tensor, nn
 from ippy import __main__ as command_line
 from ippy.base.paths import data_dir
 from ippy.commands import evaluate as evaluate_command
+from ippy.data import MayoDataset
 from ippy.data.phantoms import generate_slice
 from ippy.models import build
 from ippy.operators import Blurring, FourierSampling, Ghost, ParallelBeam, regular_lines
@@ -322,6 +326,14 @@ def test_train_command_takes_a_task(monkeypatch, tmp_path, capsys) -> None:
     assert "invalid choice: 'zoom'" in capsys.readouterr().err
 
 
+def as_if_real(folder: Path) -> Path:
+    """Return a folder of two slices that nothing says were generated."""
+    (folder / "scans" / "P").mkdir(parents=True)
+    for path in MayoDataset(data_dir() / "test").paths[:2]:
+        shutil.copy(path, folder / "scans" / "P")
+    return folder / "scans"
+
+
 def test_evaluate_command_scores_a_task_and_writes_its_rows(monkeypatch, tmp_path, capsys) -> None:
     monkeypatch.setattr(manifest, "weights_dir", lambda: tmp_path)
     monkeypatch.setattr("ippy.quality.metrics.features_available", lambda: False)
@@ -332,7 +344,7 @@ def test_evaluate_command_scores_a_task_and_writes_its_rows(monkeypatch, tmp_pat
     command = ["evaluate", "--task", "ghost", "--first", "2", "--csv", str(file), "--record"]
     assert command_line.main(command) == 2
     assert "say which, --data FOLDER" in capsys.readouterr().err
-    command += ["--data", str(data_dir() / "test")]
+    command += ["--data", str(as_if_real(tmp_path))]
     assert command_line.main([*command[:-4], str(tmp_path), *command[-3:]]) == 2
     assert f"--csv {tmp_path} is a folder" in capsys.readouterr().err  # before hours of scoring
     (tmp_path / "occupied").touch()
@@ -356,6 +368,12 @@ def test_evaluate_command_scores_a_task_and_writes_its_rows(monkeypatch, tmp_pat
     assert entry["real"]["psnr"] == pytest.approx(means.loc["CNN", "psnr"], abs=1e-5)
     assert entry["real"]["images"] == len(entry["real"]["slices"]) == 2
     assert "Means over 2 slices" in printed.out
+
+
+def test_a_noise_level_is_kept_as_a_number() -> None:
+    levels = (np.float32(0.25), torch.tensor(0.25), 0.25)
+    kept = [InverseProblem(ghost(4).operator, level).noise_level for level in levels]
+    assert kept == [0.25] * 3 and {type(level) for level in kept} == {float}
 
 
 def test_a_digest_of_a_study_knows_the_settings_of_an_operator() -> None:
@@ -385,7 +403,7 @@ def test_scores_are_in_the_table_even_where_their_record_fails(
     save_checkpoint(build("CNN", seed=0), tmp_path / "ghost" / "CNN.pth")
     file = tmp_path / "scores.csv"
     command = ["evaluate", "--task", "ghost", "--first", "1", "--csv", str(file), "--record"]
-    command += ["--data", str(data_dir() / "test")]
+    command += ["--data", str(as_if_real(tmp_path))]
     assert command_line.main(command) == 2
     assert "replaced meanwhile" in capsys.readouterr().err
     assert len(pd.read_csv(file)) == 4

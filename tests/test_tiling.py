@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ippy.data import MayoDataset, prepare_mayo
 from ippy.models import NAMES, build
+from ippy.models.unrolled import Unrolled
 from ippy.models.vit import ViTReconstructor
 from ippy.operators import Ghost, ParallelBeam
 from ippy.problems import InverseProblem, Tikhonov, motion_deblurring
@@ -143,10 +144,20 @@ def test_a_wrapped_vit_is_tiled_on_its_patches() -> None:
         restore(nn.DataParallel(vit), y, tile=72)
 
 
+@pytest.mark.parametrize("name", ["Tikhonov", "Unrolled"])
+def test_what_gets_the_operator_has_no_tiles(name: str) -> None:
+    problem = motion_deblurring()
+    model = Tikhonov(problem.operator) if name == "Tikhonov" else Unrolled(steps=1)
+    with pytest.raises(ValueError, match=f"tile is 64, and a {name} restores measurements whole"):
+        restore(model, images(1, 1, 80, 80), problem=problem, tile=64)
+    with pytest.raises(ValueError, match="tile is 7; expected 64 or more"):
+        restore(model, images(1, 1, 80, 80), problem=problem, tile=7)
+
+
 def test_wrong_requests_are_explained() -> None:
     y, vit = images(1, 1, 80, 80), build("ViT", seed=0)
     for arguments, says in [
-        ({"tile": 32}, "tile is 32; expected 64 to"),
+        ({"tile": 32}, "tile is 32; expected 64 or more"),
         ({"tile": 100}, "tile is 100, overlap is 32; expected multiples of 8"),
         ({"tile": 64, "overlap": 40}, "overlap is 40; expected 0 to 32"),
     ]:

@@ -65,7 +65,10 @@ def check_indexed(name: str, value: Any, expected: str) -> None:
         raise TypeError(f"{name} is {_kind(value)}; expected {expected}")
 
 
-def check_integer(name: str, value: Any, *, least: int = 0, most: int = 2**63 - 1) -> int:
+LARGEST_INTEGER = 2**63 - 1
+
+
+def check_integer(name: str, value: Any, *, least: int = 0, most: int = LARGEST_INTEGER) -> int:
     """Return ``value``, a whole number from ``least`` to ``most``, as an int.
 
     Raises:
@@ -76,7 +79,9 @@ def check_integer(name: str, value: Any, *, least: int = 0, most: int = 2**63 - 
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise TypeError(f"{name} is {_typed(value)}; expected a whole number, an int")
     if not least <= value <= most:
-        raise ValueError(f"{name} is {_shown(value)}; expected {least} to {most}")
+        or_more = most == LARGEST_INTEGER and value < least
+        expected = f"{least} or more" if or_more else f"{least} to {most}"
+        raise ValueError(f"{name} is {_shown(value)}; expected {expected}")
     return int(value)
 
 

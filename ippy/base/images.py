@@ -59,15 +59,15 @@ def check_tensor(
     if x.layout != torch.strided or x.is_nested:
         raise TypeError(f"{name} is not a dense tensor ({x.layout}); use {name}.to_dense()")
     if x.dtype not in dtypes:
-        real = f"floating-point numbers, e.g. {name}.float(), and bytes divided by 255"
+        scale = {torch.uint8: " / 255", torch.uint16: " / 65535"}.get(x.dtype, "")
+        real = f"floating-point numbers, e.g. {name}.float(){scale}"
         other = "truth values" if torch.bool in dtypes else f"integers, e.g. {name}.long()"
         wanted = real if torch.float32 in dtypes else other
         raise TypeError(f"{name} holds {x.dtype}; expected {wanted}")
     shape = tuple(x.shape)
     if x.ndim not in axes or any(shape[axis] != size for axis, size in (sizes or {}).items()):
-        few = x.ndim == 2 and 2 not in axes
-        more = " A single slice (H, W) becomes a batch by x[None, None]." if few else ""
-        raise ValueError(f"{name} has shape {shape}; expected {expected}.{more}")
+        hint = "" if x.ndim in axes else _how_to_batch(name, x)
+        raise ValueError(f"{name} has shape {shape}; expected {expected}{hint}")
     if x.numel() == 0 and not empty:
         raise ValueError(f"{name} has shape {shape}, which is empty; expected {expected}")
 
@@ -175,7 +175,7 @@ def check_pair(
     if x_hat.shape != x.shape or x.ndim != 4:
         raise ValueError(
             f"x_hat has shape {tuple(x_hat.shape)} and x has {tuple(x.shape)}; expected the same "
-            "(B, C, H, W) for both. A single slice (H, W) becomes a batch by x[None, None]"
+            f"(B, C, H, W) for both{_how_to_batch('x', x)}"
         )
     if x_hat.device != x.device:
         raise ValueError(f"x_hat is on {x_hat.device} and x on {x.device}; use x.to(x_hat.device)")
@@ -216,6 +216,12 @@ def check_match(name: str, x: Tensor, weight: Tensor) -> None:
             f"{name} holds {x.dtype}, the model's weights {weight.dtype}; use {name}.to("
             f"{weight.dtype})"
         )
+
+
+def _how_to_batch(name: str, x: Tensor) -> str:
+    """Say how one image alone becomes a batch, if ``x`` may be one."""
+    index = {2: "[None, None]", 3: "[None]"}.get(x.ndim)
+    return f". One image alone becomes a batch by {name}{index}" if index else ""
 
 
 def _check_size(name: str, x: Tensor, min_size: int) -> None:

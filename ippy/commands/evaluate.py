@@ -9,9 +9,11 @@ from pathlib import Path
 import pandas as pd
 from torch import nn
 
+from ippy.base.files import write_text
 from ippy.base.paths import data_dir, is_writable
-from ippy.commands.parsing import Subparsers, add_skip_bad, add_task, report_skipped
+from ippy.commands.parsing import Subparsers, add_skip_bad, add_task, add_white, report_skipped
 from ippy.data import MayoDataset
+from ippy.data.generation import read_generated
 from ippy.models import LABELS, NAMES
 from ippy.problems import Tikhonov, TotalVariation
 from ippy.problems.tasks import make_task
@@ -41,20 +43,20 @@ def add(commands: Subparsers) -> None:
         help="a folder of <patient>/<n>.png (default: the course's Mayo/test)",
     )
     command.add_argument(
+        "--weights",
+        type=Path,
+        default=None,
+        metavar="FOLDER",
+        help="the checkpoints in FOLDER, such as `train --output FOLDER` wrote (default: the "
+        "course's for the task)",
+    )
+    command.add_argument(
         "--record",
         action="store_true",
-        help="enter each model's scores, and which slices gave them, in weights/manifest.json, "
-        "as its scores on real slices",
+        help="enter each model's scores, and which slices gave them, in the manifest of its "
+        "weights, as its scores on real slices",
     )
     command.add_argument("--first", type=int, default=None, metavar="N", help="only N slices")
-    command.add_argument(
-        "--white",
-        type=int,
-        default=None,
-        metavar="VALUE",
-        help="the value that is white in files with 16 bits a pixel, such as 4095 where they hold "
-        "12 bits (default: 65535)",
-    )
     command.add_argument(
         "--csv",
         type=Path,
@@ -63,21 +65,24 @@ def add(commands: Subparsers) -> None:
         help="write the scores here too, one row a model and slice",
     )
     add_task(command)
+    add_white(command)
     add_skip_bad(command)
     command.set_defaults(run=_evaluate, after_stop=lambda args: "")
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    if args.record and args.data is None:
-        raise ValueError("--record enters scores on real slices: say which, --data FOLDER")
+    if args.record and (args.data is None or _is_generated(args.data)):
+        which = "say which, --data FOLDER" if args.data is None else f"{args.data} was generated"
+        raise ValueError(f"--record enters scores on real slices: {which}")
     if args.csv is not None and args.csv.is_dir():
         raise ValueError(
             f"--csv {args.csv} is a folder; name a file, e.g. {args.csv / 'scores.csv'}"
         )
     if args.csv is not None and not is_writable(args.csv.parent):
         raise ValueError(f"--csv {args.csv}: nothing can be written in {args.csv.parent}")
-    if args.record and not is_writable(task_folder(args.task)):
-        raise ValueError(f"--record: nothing can be written in {task_folder(args.task)}")
+    weights = task_folder(args.task) if args.weights is None else args.weights
+    if args.record and not is_writable(weights):
+        raise ValueError(f"--record: nothing can be written in {weights}")
     folder = args.data or data_dir() / "test"
     images = MayoDataset(folder, cache_bytes=0, skip_bad=args.skip_bad, white=args.white)
     report_skipped(images)
@@ -86,9 +91,9 @@ def _evaluate(args: argparse.Namespace) -> None:
         "Tikhonov": Tikhonov(problem.operator),
         "Total variation": TotalVariation(problem.operator),
     }
-    trained = _trained(args.task)
+    trained = _trained(weights, missing=args.weights is None)
     models |= trained
-    files = checksums(trained, args.task) if args.record else {}
+    files = checksums(trained, weights) if args.record else {}
     metrics = available_metrics()
     if "lpips" not in metrics:
         print(MISSING_FEATURES, file=sys.stderr)
@@ -101,27 +106,41 @@ def _evaluate(args: argparse.Namespace) -> None:
     if args.csv is not None:
         _write_rows(table, args.csv, args.task, problem.noise_level, slices)
     if args.record:
+        made_of = {"slices": slices} | ({} if args.white is None else {"white": args.white})
         entries = {
             name: {
                 "sha256": sha256,
-                "real": scores_entry(means.loc[name], len(slices)) | {"slices": slices},
+                "real": scores_entry(means.loc[name], len(slices)) | made_of,
             }
             for name, sha256 in files.items()
         }
-        amend(entries, args.task)
+        amend(entries, weights)
 
 
-def _trained(task: str) -> dict[str, nn.Module]:
-    """Return the models that have a checkpoint for a task; of the seven, say which have none."""
-    models, folder = {}, task_folder(task)
+def _is_generated(folder: Path) -> bool:
+    """Say whether the slices of a folder are a split of generated ones."""
+    folder = folder.resolve()
+    return folder.name in read_generated(folder.parent).get("slices", {})
+
+
+def _trained(folder: Path, *, missing: bool) -> dict[str, nn.Module]:
+    """Return the models that have a checkpoint in a folder.
+
+    Args:
+        folder: Where they are.
+        missing: Say which of the seven are not there; else one has to be.
+    """
+    models = {}
     for name in LABELS:
         path = folder / f"{name}.pth"
-        if name not in NAMES and not path.is_file():
+        if not path.is_file() and not (missing and name in NAMES):
             continue
         try:
             models[name] = load_checkpoint(name, path)
         except FileNotFoundError as error:
             print(f"Left out {LABELS[name]}: {error}", file=sys.stderr)
+    if not models and not missing:
+        raise ValueError(f"--weights {folder} holds no model of the course, such as UNet.pth")
     return models
 
 
@@ -134,4 +153,4 @@ def _write_rows(
     )
     first = ["task", "noise_level", "model", "image", "slice"]
     rows = rows[[*first, *(column for column in rows if column not in first)]]
-    rows.to_csv(path, index=False, lineterminator="\n")
+    write_text(path, rows.to_csv(index=False, lineterminator="\n"))

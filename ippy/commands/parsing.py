@@ -21,6 +21,18 @@ def add_skip_bad(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_white(command: argparse.ArgumentParser) -> None:
+    """Give a command the option ``--white``."""
+    command.add_argument(
+        "--white",
+        type=int,
+        default=None,
+        metavar="VALUE",
+        help="the value that is white in files with 16 bits a pixel, such as 4095 where they hold "
+        "12 bits (default: 65535)",
+    )
+
+
 def add_task(command: argparse.ArgumentParser) -> None:
     """Give a command the option ``--task``."""
     command.add_argument(

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ippy.base.paths import data_dir
-from ippy.commands.parsing import Subparsers, add_skip_bad, add_task, report_skipped
+from ippy.commands.parsing import Subparsers, add_skip_bad, add_task, add_white, report_skipped
 from ippy.data import MayoDataset, prepare_mayo
 from ippy.models import LABELS
 from ippy.problems.tasks import REFERENCE, make_task
@@ -57,6 +57,7 @@ def add(commands: Subparsers) -> None:
         help="slices per step, shared by all processes, for the same number of steps (default: "
         "the recipe's)",
     )
+    add_white(command)
     add_skip_bad(command)
     command.set_defaults(run=_train, after_stop=_how_to_resume)
 
@@ -66,13 +67,14 @@ def _train(args: argparse.Namespace) -> None:
     recipes = on_main(engine, partial(_recipes, args))
     on_main(engine, prepare_mayo)
     if args.skip_bad:
-        on_main(engine, _report_all_skipped)
+        on_main(engine, partial(_report_all_skipped, args.white))
     for name, recipe in recipes.items():
         options = {
             "task": args.task,
             "recipe": recipe,
             "folder": args.output,
             "skip_bad": args.skip_bad,
+            "white": args.white,
         }
         if args.resume and on_main(engine, partial(is_finished, name, **options)):
             engine.print(f"{LABELS[name]} is finished")
@@ -112,11 +114,13 @@ def _how_to_resume(args: argparse.Namespace) -> str:
         words += ["--output", str(args.output)]
     if args.batch_size is not None:
         words += ["--batch-size", str(args.batch_size)]
+    if args.white is not None:
+        words += ["--white", str(args.white)]
     if args.skip_bad:
         words.append("--skip-bad")
     return f"; go on with `python -m ippy train --resume {shlex.join(words)}`"
 
 
-def _report_all_skipped() -> None:
+def _report_all_skipped(white: int | None) -> None:
     for split in ("train", "test"):
-        report_skipped(MayoDataset(data_dir() / split, skip_bad=True))
+        report_skipped(MayoDataset(data_dir() / split, skip_bad=True, white=white))

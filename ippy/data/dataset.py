@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from ippy.base.checks import check_choice, check_integer
 from ippy.base.paths import as_path
-from ippy.data.slices import find_faults, find_slices, is_slice, read_slice
+from ippy.data.slices import find_faults, find_slices, is_slice, read_slice, too_bright
 from ippy.data.white import is_dark, warn_if_low
 
 
@@ -75,7 +75,7 @@ class MayoDataset(Dataset[torch.Tensor]):
                 )
             raise FileNotFoundError(f"no slices in {root}: expected <patient>/*.png in it. {mend}")
         if skip_bad:
-            self.skipped |= find_faults(self.paths)
+            self.skipped |= find_faults(self.paths, self.white)
             self.paths = [path for path in self.paths if path not in self.skipped]
             if not self.paths:
                 first = next(iter(self.skipped.values()))
@@ -153,10 +153,8 @@ class MayoDataset(Dataset[torch.Tensor]):
                 self._warned = warn_if_low(path, patient)
                 self._bright.add(path.parent)
             return 65535
-        if pixels.max() > self.white:
-            raise ValueError(
-                f"{path} holds {pixels.max()}, more than white, {self.white}. Give a larger white"
-            )
+        if fault := too_bright(path, pixels, self.white):
+            raise ValueError(fault)
         return self.white
 
     @staticmethod

@@ -24,6 +24,7 @@ from ippy.data.slices import find_slices, read_slice
 
 SEED = 2024
 MANIFEST = "manifest.json"
+ASIDE = "set_aside"  # in it: splits that were made, and hold others' slices, too
 MOST_SLICES = 100_000  # of a patient, that a manifest may claim
 Job = tuple[Path, int, str, str, int, int]  # file, seed, split, patient, index, count
 
@@ -62,7 +63,8 @@ def read_generated(root: Path) -> dict:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         if not manifest["generated"]:
             return {}
-        for split, patients in manifest["slices"].items():
+        aside = {split: left["patients"] for split, left in manifest.get(ASIDE, {}).items()}
+        for split, patients in (*manifest["slices"].items(), *aside.items()):
             for patient, count in patients.items():  # files of these names may be deleted
                 if split not in PLAN or not patient.isalnum() or not 0 <= count <= MOST_SLICES:
                     raise ValueError(f"{split}/{patient}: {count} is not what it writes")
@@ -72,6 +74,16 @@ def read_generated(root: Path) -> dict:
             f"cannot read {path} ({error}): expected the JSON file that `python -m ippy prepare` "
             "writes. Delete it together with the generated slices beside it, and prepare again."
         ) from error
+
+
+def _made_before(manifest: dict) -> dict[str, dict]:
+    """Return the patients of each split that was ever made, the generator's version and the seed.
+
+    Those of a split that was set aside too: it is made up again once others' slices are gone.
+    """
+    how = {key: manifest.get(key) for key in ("generator_version", "seed")}
+    made = {split: {**how, "patients": them} for split, them in manifest.get("slices", {}).items()}
+    return made | manifest.get(ASIDE, {})
 
 
 def _write_manifest(root: Path, manifest: dict) -> None:
@@ -142,8 +154,10 @@ def prepare_mayo(
     root = shared if data_path is None else as_path(data_path, "data_path")
     manifest = read_generated(root)
     asked, seed = seed, manifest.get("seed", SEED) if seed is None else seed
-    made = {job[0] for job in _jobs(root, 0, manifest.get("slices", {}))}
-    plan = {}
+    earlier = _made_before(manifest)
+    them = {split: entry["patients"] for split, entry in earlier.items()}
+    made = {job[0] for job in _jobs(root, 0, them)}
+    plan, aside = {}, {}
     for split, patients in PLAN.items():
         found, faults = find_slices(root / split) if (root / split).is_dir() else ([], {})
         others = [path for path in (*found, *faults) if path not in made]
@@ -152,20 +166,23 @@ def prepare_mayo(
                 f"{root / split} holds slices that were not generated here, such as "
                 f"{others[0].relative_to(root / split).as_posix()}: leaving that folder as it is."
             )
+            aside |= {split: earlier[split]} if split in earlier else {}
         else:
             plan[split] = patients
-    wanted = {"generated": True, "generator_version": VERSION, "seed": seed, "slices": plan}
-    same = all(manifest.get(key) == wanted[key] for key in ("generator_version", "seed"))
+    how = {"generator_version": VERSION, "seed": seed}
+    wanted = {"generated": True, **how, "slices": plan} | ({ASIDE: aside} if aside else {})
     jobs = list(_jobs(root, seed, plan))
-    missing = [job for job in jobs if not (same and job[0].is_file())]
-    if same and not missing and manifest.get("complete") and manifest["slices"] == plan:
+    same = {split for split in plan if how.items() <= earlier.get(split, {}).items()}
+    missing = [job for job in jobs if not (job[2] in same and job[0].is_file())]
+    as_wanted = all(manifest.get(key) == wanted.get(key) for key in (*wanted, ASIDE))
+    if as_wanted and not missing and manifest.get("complete"):
         return root
     if data_path is None and not is_writable(root):
         if not plan:  # real slices in both splits: there is nothing to make
             return root
         own = output_dir("Mayo")
         return prepare_mayo(own, seed=asked, progress=progress, workers=workers)
-    for path in made - {job[0] for job in jobs if same}:
+    for path in made - {job[0] for job in jobs if job[2] in same}:
         if path.relative_to(root).parts[0] in plan:
             path.unlink(missing_ok=True)
     _write_manifest(root, wanted | {"complete": False})

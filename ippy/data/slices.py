@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import BinaryIO
@@ -74,15 +75,19 @@ def read_slice(path: Path) -> np.ndarray:
         ) from error
 
 
-def find_faults(paths: Sequence[Path]) -> dict[Path, str]:
-    """Read every slice once, and say what is wrong with each that can't be read.
+def find_faults(paths: Sequence[Path], white: int | None = None) -> dict[Path, str]:
+    """Read every slice once, and say what is wrong with each that can't be used.
+
+    Args:
+        paths: The files.
+        white: The largest value that one with 16 bits may hold, if that is known.
 
     Returns:
         A line for each bad file, in the order of ``paths``.
     """
     with ThreadPool() as pool:  # decoding leaves Python's lock to others
         checks = tqdm(
-            pool.imap(_fault, paths, chunksize=16),
+            pool.imap(partial(_fault, white), paths, chunksize=16),
             total=len(paths),
             desc="Checking slices",
             unit="slice",
@@ -92,12 +97,19 @@ def find_faults(paths: Sequence[Path]) -> dict[Path, str]:
         return {path: fault for path, fault in zip(paths, checks, strict=True) if fault}
 
 
-def _fault(path: Path) -> str | None:
+def _fault(white: int | None, path: Path) -> str | None:
     try:
-        _decode(path)
+        pixels = _decode(path)
     except Exception as error:  # as in read_slice
         return f"{path}: {_reason(error)}"
-    return None
+    return None if white is None else too_bright(path, pixels, white)
+
+
+def too_bright(path: Path, pixels: np.ndarray, white: int) -> str | None:
+    """Say that a file with 16 bits a pixel holds more than white, if it does."""
+    if pixels.dtype == np.uint8 or pixels.max() <= white:
+        return None
+    return f"{path} holds {pixels.max()}, more than white, {white}. Give a larger white"
 
 
 def _reason(error: Exception) -> str:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ippy.base.checks import LARGEST, check_counts, check_number, check_type
-from ippy.base.images import check_batch, check_match, check_tensor, check_values
+from ippy.base.images import check_batch, check_tensor, check_values
 from ippy.operators import Blurring, FourierSampling, Ghost, LinearOperator, ParallelBeam
 from ippy.operators.linear import accumulator
 from ippy.problems.normal import NormalEquations, laplacian, periodic_solution
@@ -36,9 +36,6 @@ class Classical(nn.Module):
     Attributes:
         operator: K.
         weight: Strength of the regularisation.
-        kernel: That of a blur, else an empty tensor. It is a buffer, so that the method is moved
-            and converted as other modules are, and it sets the type of the numbers: half precision
-            is computed in float32.
         knows_operator: Says to :func:`ippy.quality.evaluate` that the method takes measurements.
     """
 
@@ -55,8 +52,6 @@ class Classical(nn.Module):
             check_type("operator, where no weight is given,", operator, tuple(defaults), example)
             weight = next(defaults[cls] for cls in type(operator).__mro__ if cls in defaults)
         self.weight = _checked("weight", weight)
-        blur = isinstance(operator, Blurring)
-        self.register_buffer("kernel", operator.kernel if blur else torch.empty(0))
 
     def _equations(self, y: Tensor) -> NormalEquations:
         """Return how to solve with K for images of the size that these measurements are of."""
@@ -65,12 +60,10 @@ class Classical(nn.Module):
     def _checked(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Check measurements; return them in a type to compute with, and an image to begin with."""
         if isinstance(self.operator, Blurring):
-            check_batch("y", y, 1, min_size=self.kernel.shape[0])
-            check_match("y", y, self.kernel)
-            y = y.to(accumulator(self.kernel.dtype))  # under autocast it may be half precision
-            return y, self.operator.direct(y)
-        check_tensor("y", y, axes=(4,), expected="(B, 1, ., .)", sizes={1: 1})
-        check_values("y", y)  # the solvers square
+            check_batch("y", y, 1, min_size=self.operator.kernel.shape[0])
+        else:
+            check_tensor("y", y, axes=(4,), expected="(B, 1, ., .)", sizes={1: 1})
+            check_values("y", y)  # the solvers square
         image = self.operator.direct(y)
         return y.to(accumulator(y.dtype)), image.to(accumulator(image.dtype))
 
@@ -101,7 +94,7 @@ class Tikhonov(Classical):
         """Restore measurements (B, 1, ., .), of a blur no smaller than the kernel."""
         y, image = self._checked(y)
         if isinstance(self.operator, Blurring):
-            return periodic_solution(self.kernel.to(y), y, self.weight)
+            return periodic_solution(self.operator.kernel.to(y), y, self.weight)
         with torch.no_grad():
             K = self._equations(y)
             return K.solve(K.data(y), self.weight, 0.0, image)

@@ -41,7 +41,7 @@ class InverseProblem:
     def __post_init__(self) -> None:
         blur = "Blurring(kernel_type='motion', kernel_size=9)"
         check_type("operator", self.operator, LinearOperator, blur)
-        check_noise_level(self.noise_level)
+        object.__setattr__(self, "noise_level", check_noise_level(self.noise_level))
 
     def measure(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return a noisy measurement of the images x, (B, 1, H, W) -> (B, 1, ., .).
@@ -56,7 +56,7 @@ class InverseProblem:
         check_measurable("x", x)
         check_generator(generator)
         y = self.operator(x)
-        return y + scaled_noise(y, float(self.noise_level), generator)
+        return y + scaled_noise(y, self.noise_level, generator)
 
     def start(self, y: Tensor) -> Tensor:
         """Return the images that a network gets of measurements, (B, 1, H, W).
@@ -132,7 +132,7 @@ def undersampled_fourier(noise_level: float = 0.01, factor: float = 4.0) -> Inve
 
     Args:
         noise_level: Relative norm of the noise.
-        factor: How many times fewer lines than 256, from 1 to 12.8.
+        factor: How many times fewer lines than 256, from 1 to about 13.
 
     Raises:
         ValueError: An argument is out of range.

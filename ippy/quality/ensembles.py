@@ -85,4 +85,4 @@ def rank_correlation(estimates: Tensor, x: Tensor) -> Tensor:
     spread, error = spread_and_error(estimates, x)
     spread, error = (pixels.flatten(1).numpy(force=True) for pixels in (spread, error))
     pairs = zip(spread, error, strict=True)
-    return torch.tensor([spearmanr(s, e).statistic for s, e in pairs])
+    return x.new_tensor([spearmanr(s, e).statistic for s, e in pairs], dtype=torch.float32)

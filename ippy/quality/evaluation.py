@@ -58,7 +58,7 @@ def evaluate(
     metrics: Sequence[str] = ("mse", "psnr", "ssim"),
     seed: int = 123,
     first: int | None = None,
-    device: torch.device | None = None,
+    device: torch.device | str | None = None,
     progress: bool = False,
 ) -> pd.DataFrame:
     """Score models on the same measurements of the same images.

@@ -10,6 +10,7 @@ import io
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -82,14 +83,26 @@ def check_colours(x: Tensor) -> None:
         raise ValueError(f"x has shape {tuple(x.shape)}; expected (B, 1, H, W) or (B, 3, H, W)")
 
 
-@functools.cache
 def _pretrained() -> dict[str, Tensor] | None:
     """Return the state of AlexNet's convolutions, or None where it can't be had."""
     from torchvision.models import AlexNet_Weights
 
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(AlexNet_Weights.DEFAULT.url).name
+    return _loaded(file.stat().st_mtime_ns if file.is_file() else None)
+
+
+@functools.cache
+def _loaded(written: int | None) -> dict[str, Tensor] | None:
+    """Load the file, or download it; a failure is remembered until the file is another one.
+
+    Args:
+        written: When the file was, or None if there is none.
+    """
+    from torchvision.models import AlexNet_Weights
+
     try:
         with _quiet(), _connection_timeout(CONNECTION_TIMEOUT):
-            state = AlexNet_Weights.IMAGENET1K_V1.get_state_dict(
+            state = AlexNet_Weights.DEFAULT.get_state_dict(
                 progress=False, check_hash=True, map_location="cpu", weights_only=True
             )
         prefix = "features."

@@ -234,7 +234,7 @@ class CombinedLoss(nn.Module):
                     f"losses[{name!r}] is not a pair (weight, loss); expected a dict such as "
                     f"{example}"
                 )
-            weight = check_number(f"weights[{name!r}]", entry[0], least=0, most=LARGEST)
+            weight = check_number(f"losses[{name!r}][0]", entry[0], least=0, most=LARGEST)
             self.weights[name] = entry[0] if isinstance(entry[0], Tensor) else weight
             if isinstance(entry[0], nn.Parameter):  # it is learned
                 self.register_parameter(f"weight_{len(self.weights) - 1}", entry[0])

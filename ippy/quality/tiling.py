@@ -51,7 +51,8 @@ def restore(
         problem: What was measured, where a measurement is no image or the model is shown more: it
             gets what ``problem.network_input`` makes of ``y``. If it takes the operator, it gets
             ``y`` whole; so does a method that knows its operator, with ``problem`` or without.
-        tile: Side of the tiles in pixels, 64 or more, a multiple of 8; None for whole images.
+        tile: Side of the tiles in pixels, 64 or more, a multiple of 8; None for whole images, which
+            is all that a method or network can do that gets the operator.
         overlap: Pixels that neighbouring tiles share, a multiple of 8, at most half a tile.
 
     Returns:
@@ -66,6 +67,15 @@ def restore(
     check_type("model", model, nn.Module, "build('UNet')")
     check_tensor("y", y, axes=(4,), expected="(B, C, H, W)")
     check_values("y", y, wait=True)
+    overlap = check_integer("overlap", overlap)
+    if tile is not None:
+        tile = check_integer("tile", tile, least=SMALLEST_TILE)
+        check_integer("overlap", overlap, most=tile // 2)
+        if knows_operator(model) or takes_operator(model):
+            raise ValueError(
+                f"tile is {tile}, and a {type(unwrap(model)).__name__} restores measurements "
+                "whole; expected None"
+            )
     device = next(chain(model.parameters(), model.buffers()), y).device
     if problem is not None or takes_operator(model):
         check_type("problem", problem, InverseProblem, "sparse_view_ct()")
@@ -80,12 +90,8 @@ def restore(
         with in_evaluation_mode(model):
             return run("model", model, y.to(device), size=size).to(y.device)
     grid = math.lcm(GRID, getattr(unwrap(model), "patch_size", 1))
-    overlap = check_integer("overlap", overlap)
-    if tile is not None:
-        tile = check_integer("tile", tile, least=SMALLEST_TILE)
-        check_integer("overlap", overlap, most=tile // 2)
-        if tile % grid or overlap % grid:
-            raise ValueError(f"tile is {tile}, overlap is {overlap}; expected multiples of {grid}")
+    if tile is not None and (tile % grid or overlap % grid):
+        raise ValueError(f"tile is {tile}, overlap is {overlap}; expected multiples of {grid}")
 
     padded = pad_to_multiple(y, grid)  # (B, C, H', W')
     rows, columns = (_spans(length, tile, overlap) for length in padded.shape[2:])

@@ -76,7 +76,8 @@ def sight_of_ghost(model: nn.Module, y: Tensor, distance: int) -> dict[str, Any]
     Args:
         model: Maps (B, 1, H, W) to (B, 1, H, W), in evaluation mode, on any device.
         y: Measurements (B, 1, H, W), H = W, of :class:`~ippy.operators.Ghost`.
-        distance: How far below the image its ghost is: a multiple of the pixels between two tokens.
+        distance: How far below the image its ghost is. Where that is no multiple of the pixels
+            between two tokens, the ghost is of parts of two, and the farther one is looked at.
 
     Returns:
         ``rows_seen``: as of :func:`rows_seen`; ``ghost_seen``: the derivative with respect to the

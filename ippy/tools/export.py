@@ -67,7 +67,7 @@ def export(name: str, path: Path) -> Path:
         "output": "x_hat, the restored image, of the same shape, not clamped",
         "scale": "0 is black, 1 is white",
         "size": f"any H and W from {SMALLEST} pixels",
-        "weights_sha256": checksums([name])[name],
+        "weights_sha256": checksums([name], weights_dir())[name],
         "course": f"ippy {_version()}",
     }
     content = to_onnx(model, record)

@@ -37,6 +37,7 @@ def train_model(
     device: torch.device | str | None = None,
     resume: bool = False,
     skip_bad: bool = False,
+    white: int | None = None,
     progress: bool = True,
 ) -> History:
     """Train a model of the course for a task and write its checkpoint and record.
@@ -50,6 +51,8 @@ def train_model(
         device: Where to train; the best there is if None.
         resume: Go on with a run that was stopped.
         skip_bad: Leave out the slices that can't be read, in training and in the scores.
+        white: The value that is white in slices with 16 bits a pixel, as for
+            :class:`~ippy.data.MayoDataset`.
         progress: Show a bar.
 
     Returns:
@@ -62,15 +65,16 @@ def train_model(
     """
     problem = make_task(task)
     recipe = _recipe(name, problem, recipe)
-    train = MayoDataset(data_dir() / "train", skip_bad=skip_bad)
+    train = MayoDataset(data_dir() / "train", skip_bad=skip_bad, white=white)
     model = build(name, seed=recipe.seed)
 
     def record(history: History) -> Mapping[str, Any]:
+        test = MayoDataset(data_dir() / "test", cache_bytes=0, skip_bad=skip_bad, white=white)
         return {
             "task": task,
             "arguments": dict(spec(name).kwargs),
             "data": _data_recipe(train),
-            "test": _test_scores(name, model, problem, device, skip_bad),
+            "test": _test_scores(name, model, problem, device, test),
         }
 
     return fit(
@@ -124,6 +128,7 @@ def is_finished(
     recipe: Recipe | None = None,
     folder: str | Path | None = None,
     skip_bad: bool = False,
+    white: int | None = None,
 ) -> bool:
     """Say whether a checkpoint is there and whole, made by this recipe from the data at hand.
 
@@ -133,6 +138,7 @@ def is_finished(
         recipe: How it should have been trained; the course's own recipe if None.
         folder: Where to look; the course's folder of the task if None.
         skip_bad: It was trained without the slices that can't be read.
+        white: The value that was white in slices with 16 bits a pixel.
 
     Raises:
         ValueError: There is no model or task of that name, or a manifest is damaged.
@@ -141,7 +147,7 @@ def is_finished(
     recipe = _recipe(name, make_task(task), recipe)
     path = checkpoint_path(name, folder, task=task)
     entry = read_manifest(path.parent).get(name, {})
-    data = _data_recipe(MayoDataset(data_dir() / "train", skip_bad=skip_bad))
+    data = _data_recipe(MayoDataset(data_dir() / "train", skip_bad=skip_bad, white=white))
     wanted = {"task": task, "recipe": asdict(recipe), "data": data}
     # Records did not name the task while there was one, nor what recipes did not say.
     entry = {"task": REFERENCE} | entry | {"recipe": with_defaults(entry.get("recipe", {}))}
@@ -167,10 +173,9 @@ def _test_scores(
     model: nn.Module,
     problem: InverseProblem,
     device: torch.device | str | None,
-    skip_bad: bool,
+    test: MayoDataset,
 ) -> dict[str, float]:
     """Score the model on the test slices, with LPIPS where its features are at hand."""
-    test = MayoDataset(data_dir() / "test", cache_bytes=0, skip_bad=skip_bad)
     metrics = available_metrics()
     table = evaluate({name: model}, test, problem, metrics=metrics, device=device)
     return scores_entry(summarise(table).loc[name], len(test))
@@ -186,4 +191,6 @@ def _data_recipe(slices: MayoDataset) -> dict[str, Any]:
     generated = read_generated(data_dir())
     if "train" not in generated.get("slices", {}):  # a reader's own, beside generated test slices
         generated = {"generated": False, "sha256": slices.files_sha256()}
+        if slices.white is not None:
+            generated["white"] = slices.white
     return {**generated, "train_slices": len(slices)}

@@ -98,7 +98,11 @@ class Run:
     ) -> None:
         self.engine, self.model, self.recipe = engine, unwrap(model), recipe
         self.dataset, self.problem = dataset, problem
-        self.model.to(engine.device, memory_format=memory_format(engine.device)).train()
+        # A part that stays in evaluation mode, such as a frozen batch norm, was put there.
+        modules = self.model.modules() if self.model.training else ()
+        self.frozen = [module for module in modules if not module.training]
+        self.model.to(engine.device, memory_format=memory_format(engine.device))
+        self._training_mode()
         self.weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         for weight in self.weights:
             weight.grad = None  # that of the caller
@@ -165,9 +169,14 @@ class Run:
                 given = arguments(self.model, images, y, self.problem.known_operator)
                 x_hat = self.model(*given).float().clamp(0, 1)
                 scores.append(psnr(x_hat, x.to(device)))
-        self.model.train()
+        self._training_mode()
         mean = torch.cat(scores).mean().item()
         self.validations.append((self.done, round(self.clock.seconds, 1), round(mean, 3)))
+
+    def _training_mode(self) -> None:
+        self.model.train()
+        for module in self.frozen:
+            module.training = False
 
     def pace(self) -> str:
         """Return the loss of the last block and the speed, for the progress bar."""
@@ -212,7 +221,8 @@ def fit(
 
     Of the caller's things the model alone is changed: its buffers, and the weights that require a
     gradient; it ends on ``device``, in the memory order that is fastest there, in evaluation mode,
-    without gradients. PyTorch's settings (gradient mode, default type and device, autocast) make no
+    without gradients. A part that was alone in evaluation mode, such as a frozen batch norm, is in
+    it throughout. PyTorch's settings (gradient mode, default type and device, autocast) make no
     difference and stay, as do the global random numbers. What a model draws, as dropout does,
     follows from the recipe's seed and the step. A model in ``torch.compile`` is trained compiled;
     ``DataParallel`` and its kin are passed over. All are saved under the model's own names.

@@ -30,7 +30,8 @@ class Batch(NamedTuple):
     Attributes:
         x: Truth (B, 1, h, w).
         images: What a network gets of the measurements, (B, C, h, w).
-        origin: Places of the crops on the grid, row and column, (B, 2); None for whole slices.
+        origin: Places of the crops on the grid, row and column, (B, 2), on the CPU; None for whole
+            slices.
         y: Measurements, (B, 1, h, w), or in the operator's shape.
         operator: What relates x and y: K, without its border where they are crops.
     """
@@ -117,7 +118,7 @@ class TrainingPairs:
             return Batch(x, images, None, y, Each(operators))
         origin = torch.from_numpy(np.stack(corners))  # (B, 2)
         x, images, y = (cut(part, origin * self._grid, self._crop) for part in (x, images, y))
-        return Batch(x, images, self._send(origin), y, Each([Interior(K) for K in operators]))
+        return Batch(x, images, origin, y, Each([Interior(K) for K in operators]))
 
     def model_seed(self, number: int) -> int:
         """Return a seed for what the model draws when it sees a batch that begins with a pair."""

@@ -20,6 +20,7 @@ from ippy.base.images import check_same_shape
 from ippy.base.paths import as_path
 from ippy.problems import InverseProblem
 from ippy.train.muon import Muon
+from ippy.train.recipe import with_defaults
 from ippy.train.run import Clock, TrainingRun
 from ippy.weights import read_manifest
 from ippy.weights.checkpoint import unpack
@@ -256,7 +257,7 @@ class RunFile:
 
     def _differences(self, run: Mapping[str, Any]) -> list[str]:
         """Say what distinguishes the run of a file from this one."""
-        then, now = run["recipe"], self._run["recipe"]
+        then, now = with_defaults(run["recipe"]), with_defaults(self._run["recipe"])
         faults = [
             f"{name} was {then.get(name)} and is now {now.get(name)}"
             for name in sorted(then.keys() | now.keys())

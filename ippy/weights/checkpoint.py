@@ -108,10 +108,10 @@ def load_checkpoint(
         if not isinstance(model, str):
             raise ValueError(f"a {type(model).__name__} was given without a path; say which file")
         path = weights_dir() / f"{model}.pth"
-    path = as_path(path, "path")
+    path, device = as_path(path, "path"), usable(device)  # before any weight is replaced
     inner = unwrap(module)
     inner.load_state_dict(fitted(_read(path), inner, path))
-    return module.to(usable(device)).eval()
+    return module.to(device).eval()
 
 
 def _as_json(record: Mapping[str, Any] | None) -> dict[str, Any]:

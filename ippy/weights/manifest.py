@@ -86,13 +86,12 @@ def write_recorded(path: Path, content: bytes, entry: Mapping[str, Any]) -> None
         _write(path.parent, before | {key: _without_file(key, entry)})
 
 
-def checksums(names: Iterable[str], task: str = REFERENCE) -> dict[str, str]:
-    """Return the sha256 that the manifest of a task records for each of these checkpoints.
+def checksums(names: Iterable[str], folder: Path) -> dict[str, str]:
+    """Return the sha256 that the manifest of a folder records for each of these checkpoints.
 
     Raises:
         ValueError: One has no entry, or the manifest is damaged.
     """
-    folder = task_folder(task)
     recorded = read_manifest(folder)
     missing = [name for name in names if name not in recorded]
     if missing:
@@ -103,20 +102,19 @@ def checksums(names: Iterable[str], task: str = REFERENCE) -> dict[str, str]:
     return {name: recorded[name]["sha256"] for name in names}
 
 
-def amend(entries: Mapping[str, Mapping[str, Any]], task: str = REFERENCE) -> None:
-    """Add to the records of a task's checkpoints, such as their scores on other slices.
+def amend(entries: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
+    """Add to the records of a folder's checkpoints, such as their scores on other slices.
 
     Args:
         entries: Name -> what to add, as JSON values, and the ``sha256`` of the checkpoint that it
             belongs to. A part that is there already is replaced.
-        task: Whose checkpoints they are.
+        folder: Where the checkpoints are.
 
     Raises:
         ValueError: A checkpoint was replaced meanwhile, or the manifest is damaged. Nothing was
             written.
         OSError: The disk is full or the folder can't be written.
     """
-    folder = task_folder(task)
     with locked(folder / LOCK, folder / MANIFEST):
         recorded = read_manifest(folder)
         for name, entry in entries.items():
