@@ -2,7 +2,13 @@
 
 from functools import partial
 
-from ippy.problems import Tikhonov, TotalVariation, sparse_view_ct, undersampled_fourier
+from ippy.problems import (
+    Tikhonov,
+    TotalVariation,
+    ghost,
+    sparse_view_ct,
+    undersampled_fourier,
+)
 from ippy.quality.evaluation import Start
 from ippy.studies import Evaluation, Study, grid
 
@@ -11,6 +17,7 @@ TASKS = {
     "60 views": sparse_view_ct,
     "120 views": partial(sparse_view_ct, views=120),
     "fourier": undersampled_fourier,
+    "ghost": ghost,
 }
 
 METHODS = {
@@ -31,7 +38,7 @@ STUDY = Study(
     decides="What a network has to beat in the chapter on attention.",
     fixed="1 % noise; the weights of Tikhonov and of total variation are the course's.",
     rows=grid(task=list(TASKS), method=["start"])
-    + grid(task=["60 views", "fourier"], method=["tikhonov", "total variation"]),
+    + grid(task=["60 views", "fourier", "ghost"], method=["tikhonov", "total variation"]),
     job=job,
     minutes=1,
 )

@@ -177,7 +177,7 @@ def test_the_weights_of_a_trained_row_may_be_shipped(
     assert "digest" not in entry
 
 
-@pytest.mark.parametrize("folder", ["many_blurs", "seeds"])
+@pytest.mark.parametrize("folder", ["ghost", "many_blurs", "seeds"])
 def test_what_a_study_shipped_is_what_its_record_tells_of(folder: str) -> None:
     entries = read_manifest(weights_dir() / folder)
     assert {path.stem for path in (weights_dir() / folder).glob("*.pth")} == set(entries)
