@@ -58,15 +58,13 @@ STUDY = Study(
     decides="Whether the book may say that Transformers need more data.",
     fixed="16,000 steps: blur on crops of 64 pixels, a ghost half an image away on whole images of "
     "128 pixels that fill the field of view.",
-    rows=grid(task=["blur"], network=["UNet"], slices=[16, 64, 250, 1000, ALL], seed=[0])
-    + grid(task=["blur"], network=["ViT"], slices=[16, 64, 1000, ALL], seed=[0])
+    rows=grid(task=["blur"], network=["UNet", "ViT"], slices=NUMBERS, seed=[0])
     + grid(
         task=["ghost"],
-        network=["relative ViT", "small ViT with places"],
+        network=["relative ViT", "small ViT with places", "ViT"],
         slices=NUMBERS,
         seed=[0],
     )
-    + grid(task=["ghost"], network=["ViT"], slices=NUMBERS, seed=[0])
     + grid(
         task=["ghost"],
         network=["UNet", "relative ViT beside gated"],
