@@ -17,6 +17,7 @@ from ippy.exercises.l1 import L1
 from ippy.exercises.positions import as_image
 from ippy.exercises.ssim import SSIM, gaussian_window, of_each
 from ippy.models.vit import ViTReconstructor
+from ippy.operators import Ghost
 
 # l1: other formulas, each with a gradient of its own where the error is zero
 
@@ -230,6 +231,24 @@ def high_pass_by_hand(x_hat: Tensor, x: Tensor, cutoff: float) -> Tensor:
     return size[:, :, f[:, None] ** 2 + g**2 >= cutoff**2].mean()
 
 
+# ghosts: the operator of the course, autograd, loops
+
+
+def adjoint_by_autograd(y: Tensor, d: int, a: float) -> Tensor:
+    x = torch.zeros_like(y).requires_grad_()
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad((Ghost(d, a)(x) * y).sum(), x)
+    return gradient
+
+
+def look_up_by_loops(rows: int, columns: int, up: int) -> Tensor:
+    weights = torch.zeros(rows * columns, rows * columns)
+    for row in range(rows):
+        for column in range(columns):
+            weights[row * columns + column, (row - up) % rows * columns + column] = 1
+    return weights
+
+
 RIGHT: list[tuple[str, Callable[..., Any]]] = [
     ("l1", l1_loss),
     ("l1", lambda a, b: l1_loss(a, b)),
@@ -271,6 +290,11 @@ RIGHT: list[tuple[str, Callable[..., Any]]] = [
     ("data-step", step_by_autograd),
     ("data-step", step_without_gradient),
     ("data-step", step_in_place),
+    ("ghost-adjoint", lambda y, d, a: Ghost(d, a).T(y)),
+    ("ghost-adjoint", lambda y, d, a: Ghost(-d, a)(y)),
+    ("ghost-adjoint", adjoint_by_autograd),
+    ("ghost-attention", look_up_by_loops),
+    ("ghost-attention", lambda m, n, up: torch.eye(m * n).roll(up * n, dims=0)),
     ("training-step", step_that_restores),
     ("training-step", step_by_closure),
     ("training-step", step_by_hand),

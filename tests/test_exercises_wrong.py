@@ -15,6 +15,7 @@ from ippy import exercises
 from ippy.exercises import EXERCISES, judge
 from ippy.models import build
 from ippy.models.vit import ViTReconstructor, patchify
+from ippy.operators import Ghost
 
 
 def split(x: Tensor, P: int) -> Tensor:
@@ -280,6 +281,12 @@ WRONG: list[tuple[str, Any, str]] = [
     ("data-step", lambda x, y, K, t: x - t * K(K(x) - y), "needs the adjoint"),
     ("data-step", lambda x, y, K, t: x - t * (K(x) - y), "adjoint is missing"),
     ("data-step", lambda x, y, K, t: x - 2 * t * K.T(K(x) - y), "factor 2"),
+    ("ghost-adjoint", lambda y, d, a: Ghost(d, a)(y), "This is K itself"),
+    ("ghost-adjoint", lambda y, d, a: Ghost(d, a).T(y.mT).mT, "along the columns"),
+    ("ghost-adjoint", lambda y, d, a: y + a * y.roll(-d, dims=2), "missing. A number before K"),
+    ("ghost-attention", lambda m, n, up: torch.eye(m * n).roll(up * n, dims=1), "look down"),
+    ("ghost-attention", lambda m, n, up: torch.eye(m * n).roll(up, dims=1), "along the sequence"),
+    ("ghost-attention", lambda m, n, up: 50 * torch.eye(m * n).roll(up * n, 0), "These are scores"),
     ("l1", lambda a, b: F.mse_loss(a, b), "still the MSE"),
     ("l1", lambda a, b: (a - b).abs().sum(), "You sum over the pixels"),
     ("l1", lambda a, b: (a - b).mean(), "cancel"),

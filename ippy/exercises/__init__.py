@@ -15,6 +15,7 @@ from ippy.base.checks import check_type
 from ippy.exercises import (
     attention,
     data_step,
+    ghost,
     high_pass,
     l1,
     patch_size,
@@ -50,6 +51,7 @@ EXERCISES: dict[str, Exercise] = {
         *high_pass.EXERCISES,
         *questions("loss_design"),
         *questions("attention"),
+        *ghost.EXERCISES,
         *data_step.EXERCISES,
         *questions("operator"),
     )
