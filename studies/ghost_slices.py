@@ -39,6 +39,7 @@ STUDY = Study(
     "pixels away, of strength 0.7, 1 % noise.",
     rows=(
         {"network": "relative ViT beside gated", "loss": "mse", "seed": 0},
+        {"network": "GatedUNet", "loss": "mse", "seed": 0},
         {"network": "GatedUNet", "loss": "l1", "seed": 0},
     ),
     job=job,

@@ -1,8 +1,8 @@
 """When does attention pay? A ghost's distance says how far away the information lies.
 
 The images have 128 pixels, for a whole image is a step and each step costs a fourth of one of 256.
-The ghost is circular: 64 pixels is half of the image, and the farthest there is. The other
-distances are multiples of 8, the pixels between two tokens, so that attention can meet them.
+The ghost is circular: 64 pixels is half of the image, and the farthest there is. All distances
+but 4 are multiples of 8, the pixels between two tokens, so that attention can meet them.
 """
 
 from functools import partial
@@ -79,6 +79,8 @@ STUDY = Study(
     + grid(
         kind=["filled"], distance=[48], network=["UNet", "deep UNet", "GatedUNet", "ViT"], seed=[0]
     )
+    + grid(kind=["filled"], distance=[4], network=["UNet", "GatedUNet", "ViT"], seed=[0])
+    + grid(kind=["filled"], distance=[16], network=["UNet", "ViT"], seed=[0])
     + grid(
         kind=["bodies"], distance=[64], network=["UNet", "GatedUNet", "hybrid", "ViT"], seed=[0]
     ),

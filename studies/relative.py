@@ -122,6 +122,12 @@ STUDY = Study(
         loss=["mse"],
         seed=[0],
     )
+    + grid(
+        task=["ghost 4", "ghost 16"],
+        network=[PAIR, "relative ViT", "GatedUNet"],
+        loss=["mse"],
+        seed=[0],
+    )
     + grid(task=["ghost 64"], network=[PAIR], loss=["l1"], seed=[0])
     + grid(task=["ghost 64"], network=["relative as one"], loss=["mse"], seed=[0])
     + grid(task=list(GLOBAL), network=[PAIR, "GatedUNet"], loss=["mse"], seed=[0])
