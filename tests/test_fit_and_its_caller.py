@@ -197,7 +197,7 @@ def test_frozen_weights_stay_as_they_are_and_count_for_nothing():
     assert flat(model).equal(flat(same)) and not flat(model).equal(flat(before))
 
 
-def test_a_part_in_evaluation_mode_stays_in_it(monkeypatch):
+def test_a_part_in_evaluation_mode_stays_in_it():
     model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1), nn.BatchNorm2d(1)).train()
     model[1].eval()
     frozen, moving = (copy.deepcopy(part.running_mean) for part in model[1:])

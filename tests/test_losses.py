@@ -424,9 +424,9 @@ def test_missing_or_broken_features_are_said_in_one_line(no_network, capfd, cont
 
 
 @needs_features
-def test_features_that_come_later_are_found(no_network, monkeypatch) -> None:
+def test_features_that_come_later_are_found(no_network) -> None:
     file = FEATURES.resolve()
     assert features_available() is False
-    no_network.mkdir(parents=True)
+    no_network.mkdir(parents=True, exist_ok=True)
     (no_network / file.name).symlink_to(file)
     assert features_available() is True
