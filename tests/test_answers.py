@@ -194,7 +194,7 @@ def test_programs_lead_to_where_they_run(
     monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
     assert "://" not in places() and "jupyter lab book/exercises.ipynb" in places()
     page = (html / "book" / "exercises.html").read_text(encoding="utf-8")
-    assert page.count(places()) == len(named("code")) == 13
+    assert page.count(places()) == len(named("code")) == 15
 
     monkeypatch.setenv("GITHUB_REPOSITORY", "someone/course")
     monkeypatch.setenv("GITHUB_REF_NAME", "a/b")

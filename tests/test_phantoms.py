@@ -107,7 +107,7 @@ def test_unknown_patients_and_splits_are_refused():
         generate_slice(0, "validation", "G01", 0, 1)
     with pytest.raises(ValueError, match="'X01'"):
         generate_slice(0, "train", "X01", 0, 1)
-    with pytest.raises(ValueError, match="count is 0; expected 1 to"):
+    with pytest.raises(ValueError, match="count is 0; expected 1 or more"):
         generate_slice(0, "train", "G01", 0, 0)
     for index in (-1, 4):
         with pytest.raises(ValueError, match=f"index is {index}; expected 0 to 3"):

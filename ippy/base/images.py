@@ -67,7 +67,7 @@ def check_tensor(
     shape = tuple(x.shape)
     if x.ndim not in axes or any(shape[axis] != size for axis, size in (sizes or {}).items()):
         hint = "" if x.ndim in axes else _how_to_batch(name, x)
-        raise ValueError(f"{name} has shape {shape}; expected {expected}{hint}")
+        raise ValueError(f"{name} has shape {shape}; expected {expected}{hint or '.'}")
     if x.numel() == 0 and not empty:
         raise ValueError(f"{name} has shape {shape}, which is empty; expected {expected}")
 
