@@ -71,9 +71,10 @@ def add(commands: Subparsers) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    if args.record and (args.data is None or _is_generated(args.data)):
-        which = "say which, --data FOLDER" if args.data is None else f"{args.data} was generated"
-        raise ValueError(f"--record enters scores on real slices: {which}")
+    if args.record and args.data is None:
+        raise ValueError("--record enters scores on real slices: say which, --data FOLDER")
+    if args.record and _is_generated(args.data):
+        raise ValueError(f"--record enters scores on real slices: {args.data} was generated")
     if args.csv is not None and args.csv.is_dir():
         raise ValueError(
             f"--csv {args.csv} is a folder; name a file, e.g. {args.csv / 'scores.csv'}"

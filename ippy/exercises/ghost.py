@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from ippy.exercises.core import Exercise
 from ippy.exercises.inputs import fresh
 from ippy.exercises.judging import Code
+from ippy.operators import Ghost
 
 
 def moved(y: Tensor, rows: int, columns: int = 0) -> Tensor:
@@ -40,7 +41,7 @@ def measurements() -> Iterator[dict[str, Any]]:
 
 
 ADJOINT = Code(
-    right=lambda y, d, a: mixed(y, moved(y, -d), a),
+    right=lambda y, d, a: Ghost(d, a).T(y),
     inputs=measurements,
     examples=lambda: (
         {"y": torch.tensor([[[[1.0], [0.0], [0.0], [0.0]]]]), "d": 1, "a": 0.5},
@@ -48,7 +49,7 @@ ADJOINT = Code(
     ),
     mistakes={
         "This is K itself. Its transpose moves the copy the other way.": (
-            lambda y, d, a: mixed(y, moved(y, d), a)
+            lambda y, d, a: Ghost(d, a)(y)
         ),
         "This takes the ghost away: it is, or is on the way to, the inverse of K. The adjoint is "
         "another map: the transpose of each term, and their sum.": (
@@ -83,27 +84,23 @@ ADJOINT = Code(
 )
 
 
-def looking(rows: int, columns: int, source: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Return the matrix (N, N) by which the token of each place has all its weight on one other.
+def looking(rows: int, columns: int, up: int, left: int = 0) -> Tensor:
+    """Return the weights (N, N) of tokens that look so many rows up and columns left, circularly.
 
-    Args:
-        rows: Of the grid.
-        columns: Of the grid.
-        source: Maps the row and the column of each token, (N,), to the number of the one that it
-            looks at.
+    Row i is 1 at the token that token i looks at, else 0.
     """
-    number = torch.arange(rows * columns)
-    looked_at = source(number // columns, number % columns)
-    return torch.eye(rows * columns)[looked_at]
+    places = torch.eye(rows * columns).view(rows, columns, -1)
+    return places.roll((up, left), dims=(0, 1)).flatten(0, 1)
 
 
-def look_up(rows: int, columns: int, up: int) -> Tensor:
-    """Each token looks at the one so many rows above it, circularly."""
-    return looking(rows, columns, lambda row, column: (row - up) % rows * columns + column)
+def up_to_the_top(rows: int, columns: int, up: int) -> Tensor:
+    """Look up, but no farther than the top row."""
+    places = torch.eye(rows * columns).view(rows, columns, -1)
+    return places[(torch.arange(rows) - up).clamp(min=0)].flatten(0, 1)
 
 
 LOOK_UP = Code(
-    right=look_up,
+    right=looking,
     inputs=lambda: (
         {"rows": rows, "columns": columns, "up": up}
         for rows, columns, up in ((6, 4, 2), (5, 7, 1), (8, 8, 3))
@@ -111,15 +108,11 @@ LOOK_UP = Code(
     examples=lambda: ({"rows": 3, "columns": 1, "up": 1}, {"rows": 3, "columns": 2, "up": 1}),
     mistakes={
         "Your tokens look down. The ghost lies *below* what it is a copy of, so they have to look "
-        "up.": lambda rows, columns, up: look_up(rows, columns, -up),
+        "up.": lambda rows, columns, up: looking(rows, columns, -up),
         "Your tokens look left or right. Along a row of the grid the number of a token grows by 1, "
         "from one row to the next by the number of columns.": (
-            lambda rows, columns, up: looking(
-                rows, columns, lambda row, column: row * columns + (column - up) % columns
-            ),
-            lambda rows, columns, up: looking(
-                rows, columns, lambda row, column: row * columns + (column + up) % columns
-            ),
+            lambda rows, columns, up: looking(rows, columns, 0, up),
+            lambda rows, columns, up: looking(rows, columns, 0, -up),
         ),
         "Your tokens look back along the sequence, `up` tokens and not `up` rows: from one row of "
         "the grid to the next the number of a token grows by the number of columns.": (
@@ -132,20 +125,16 @@ LOOK_UP = Code(
             )
         ),
         "The ghost is circular: a token near the top looks at one near the bottom. Yours look at "
-        "the top row.": (
-            lambda rows, columns, up: looking(
-                rows, columns, lambda row, column: (row - up).clamp(min=0) * columns + column
-            )
-        ),
-        "Each token looks at itself.": lambda rows, columns, up: torch.eye(rows * columns),
+        "the top row.": up_to_the_top,
+        "Each token looks at itself.": lambda rows, columns, up: looking(rows, columns, 0),
         "These are scores. Softmax makes weights of them: large scores, one for each token, give "
         "weights near 1 and 0.": tuple(
-            lambda rows, columns, up, size=size: size * look_up(rows, columns, up)
+            lambda rows, columns, up, size=size: size * looking(rows, columns, up)
             for size in (10, 20, 50, 100, 1000)
         ),
         "The weights are spread too evenly: softmax of ones and zeros is far from 1 and 0. "
         "Multiply the scores by a large number first.": tuple(
-            lambda rows, columns, up, size=size: (size * look_up(rows, columns, up)).softmax(-1)
+            lambda rows, columns, up, size=size: (size * looking(rows, columns, up)).softmax(-1)
             for size in (1, 2, 5)
         ),
     },

@@ -67,11 +67,12 @@ def restore(
     check_type("model", model, nn.Module, "build('UNet')")
     check_tensor("y", y, axes=(4,), expected="(B, C, H, W)")
     check_values("y", y, wait=True)
+    gets_operator = knows_operator(model) or takes_operator(model)
     overlap = check_integer("overlap", overlap)
     if tile is not None:
         tile = check_integer("tile", tile, least=SMALLEST_TILE)
         check_integer("overlap", overlap, most=tile // 2)
-        if knows_operator(model) or takes_operator(model):
+        if gets_operator:
             raise ValueError(
                 f"tile is {tile}, and a {type(unwrap(model)).__name__} restores measurements "
                 "whole; expected None"
@@ -80,7 +81,7 @@ def restore(
     if problem is not None or takes_operator(model):
         check_type("problem", problem, InverseProblem, "sparse_view_ct()")
         images = problem.network_input(y)
-        if knows_operator(model) or takes_operator(model):
+        if gets_operator:
             given = arguments(model, images.to(device), y.to(device), problem.known_operator)
             with in_evaluation_mode(model):
                 return run("model", model, *given, size=images.shape[2:]).to(y.device)

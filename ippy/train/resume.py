@@ -257,7 +257,7 @@ class RunFile:
 
     def _differences(self, run: Mapping[str, Any]) -> list[str]:
         """Say what distinguishes the run of a file from this one."""
-        then, now = with_defaults(run["recipe"]), with_defaults(self._run["recipe"])
+        then, now = with_defaults(run["recipe"]), self._run["recipe"]
         faults = [
             f"{name} was {then.get(name)} and is now {now.get(name)}"
             for name in sorted(then.keys() | now.keys())
