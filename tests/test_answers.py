@@ -182,7 +182,7 @@ def test_the_page_gets_what_the_files_say(data: Any, content: dict[str, Any], ht
 def test_students_get_hints_without_reasons(data: Any, content: dict[str, Any]) -> None:
     kept = data.unpacked(data.packed(data.without_reasons(content)))
     entries = [entry for found in kept["chapters"].values() for entry in found]
-    assert len(entries) == 17
+    assert len(entries) == 18
     assert all(entry["hints"] and "why" not in entry for entry in entries)
     assert all("why" in entry for found in content["chapters"].values() for entry in found)
 
@@ -194,7 +194,7 @@ def test_programs_lead_to_where_they_run(
     monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
     assert "://" not in places() and "jupyter lab book/exercises.ipynb" in places()
     page = (html / "book" / "exercises.html").read_text(encoding="utf-8")
-    assert page.count(places()) == len(named("code")) == 15
+    assert page.count(places()) == len(named("code")) == 16
 
     monkeypatch.setenv("GITHUB_REPOSITORY", "someone/course")
     monkeypatch.setenv("GITHUB_REF_NAME", "a/b")
@@ -281,7 +281,7 @@ def test_what_is_solved_is_remembered_until_it_is_forgotten(
     page = context.new_page()
     page.goto(f"{site}book/exercises.html")
     everything = page.locator(".course-progress").first
-    assert "0 of 17 exercises that answer online" in everything.inner_text()
+    assert "0 of 18 exercises that answer online" in everything.inner_text()
     assert "Kept in this browser only." in everything.inner_text()
     assert not everything.get_by_role("button").is_visible()
     form(page, "rounding").get_by_label("Your answer").fill("58.92")
@@ -302,7 +302,7 @@ def test_what_is_solved_is_remembered_until_it_is_forgotten(
 
     line.get_by_role("link", name="exercises that answer online").click()
     page.wait_for_url("**/exercises.html#image-quality-metrics")
-    assert "1 of 17 exercises" in everything.inner_text()
+    assert "1 of 18 exercises" in everything.inner_text()
     metrics = page.locator("#image-quality-metrics > .course-progress")
     assert "1 of 3 quick questions, 1 of 3 exercises" in metrics.inner_text()
     assert form(page, "rounding").get_by_text("✓ Solved").is_visible()
@@ -311,9 +311,9 @@ def test_what_is_solved_is_remembered_until_it_is_forgotten(
     everything.get_by_role("button", name="Forget it").click()
     files = (root / "book" / "quizzes").glob("*.json")
     questions = sum(len(json.loads(path.read_text(encoding="utf-8"))) for path in files)
-    other.get_by_text(f"Solved: 0 of {questions} quick questions, 0 of 17 exercises").wait_for()
+    other.get_by_text(f"Solved: 0 of {questions} quick questions, 0 of 18 exercises").wait_for()
     page.reload()
-    assert "0 of 17 exercises" in everything.inner_text()
+    assert "0 of 18 exercises" in everything.inner_text()
     assert not form(page, "rounding").get_by_text("✓ Solved").is_visible()
     context.close()
 
@@ -341,7 +341,7 @@ def test_it_goes_on_where_nothing_can_be_remembered(
     form(page, "rounding").get_by_label("Your answer").fill("58.92")
     form(page, "rounding").get_by_label("Your answer").press("Enter")
     line = page.locator(".course-progress").first
-    assert "1 of 17 exercises" in line.inner_text()
+    assert "1 of 18 exercises" in line.inner_text()
     assert line.get_by_role("button").is_visible() == kept
     assert ("does not remember it" in line.inner_text()) != kept
     assert not [where for where in errors if "/answers/" in where], "the theme has its own troubles"
@@ -386,7 +386,7 @@ def test_without_scripts_the_questions_and_cells_are_there(browser: Browser, htm
     page = context.new_page()
     page.goto((html / "book" / "exercises.html").as_uri())
     assert page.get_by_text("Exactly that of the measurement.").is_visible()
-    assert page.locator("details.answer-cells summary").count() == 17
+    assert page.locator("details.answer-cells summary").count() == 18
     assert page.locator("details.answer-cells .cell").count() == 34, "two cells in each"
     context.close()
 

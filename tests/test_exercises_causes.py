@@ -38,7 +38,7 @@ def test_every_known_mistake_is_refused_by_its_own_name(
 
 
 def test_all_code_is_tried_on_batches_of_one_and_several_and_on_both_signs() -> None:
-    assert len(CODES) == 13  # the other two change a model
+    assert len(CODES) == 14  # the other two change a model
     for name, code in CODES.items():
         inputs = list(code.inputs())
         results = [code.right(**each) for each in inputs]
@@ -260,6 +260,8 @@ WRONG: list[tuple[str, Callable[..., Any], Any]] = [
     ("ghost-adjoint", lambda y, d, a: (y + a**2 * y.roll(-d, 2)) / (1 + a), SHOWN),
     ("ghost-attention", lambda m, n, up: torch.ones(m * n, m * n) / (m * n), SHOWN),
     ("ghost-attention", lambda m, n, up: torch.eye(m * n)[:n], "expected (24, 24)"),
+    ("fourier-slice", lambda X, m: torch.fft.ifft2(X).real.sum(-2).cumsum(-1), SHOWN),
+    ("fourier-slice", lambda X, m: torch.fft.ifft2(X).real, "expected (2, 1, 9)"),
     ("l1", lambda a, b: F.smooth_l1_loss(a, b), "smooth L1"),
     ("l1", lambda a, b: F.huber_loss(a, b), "smooth L1"),
     ("l1", lambda a, b: F.huber_loss(a, b, delta=0.5), SHOWN),

@@ -249,6 +249,23 @@ def look_up_by_loops(rows: int, columns: int, up: int) -> Tensor:
     return weights
 
 
+# views: sums along lines, with all of the spectrum transformed back; the sum of the definition
+
+
+def sums_along_lines(X: Tensor, m: int) -> Tensor:
+    x = torch.fft.ifft2(X).real
+    return torch.stack([x[..., i, :].roll(-m * i, -1) for i in range(x.shape[-1])]).sum(0)
+
+
+def view_by_exponentials(X: Tensor, m: int) -> Tensor:
+    n = X.shape[-1]
+    waves = [
+        X[..., -m * f % n, f, None] * torch.exp(2j * math.pi * f * torch.arange(n) / n)
+        for f in range(n)
+    ]
+    return sum(waves).real / n
+
+
 RIGHT: list[tuple[str, Callable[..., Any]]] = [
     ("l1", l1_loss),
     ("l1", lambda a, b: l1_loss(a, b)),
@@ -295,6 +312,8 @@ RIGHT: list[tuple[str, Callable[..., Any]]] = [
     ("ghost-adjoint", adjoint_by_autograd),
     ("ghost-attention", look_up_by_loops),
     ("ghost-attention", lambda m, n, up: torch.eye(m * n).roll(up * n, dims=0)),
+    ("fourier-slice", sums_along_lines),
+    ("fourier-slice", view_by_exponentials),
     ("training-step", step_that_restores),
     ("training-step", step_by_closure),
     ("training-step", step_by_hand),
@@ -302,6 +321,7 @@ RIGHT: list[tuple[str, Callable[..., Any]]] = [
     ("high-pass", high_pass_by_hand),
     ("chain-parameters", lambda n, q, L: np.int64(n) * (q * q + 1) + (L - 2) * n * (n * q * q + 1) + n * q * q + 1),  # noqa: E501
     ("flat-ssim", lambda a, b: torch.tensor((2 * a * b + 1e-4) / (a * a + b * b + 1e-4))),
+    ("reach", lambda c, L: c * 2**L + sum(2 * c * 2**level for level in range(int(L)))),
     ("step-size", lambda norm: np.float32(2) / np.float32(norm) ** 2),
 ]  # fmt: skip
 

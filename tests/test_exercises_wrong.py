@@ -233,6 +233,11 @@ def passing(
     return answer
 
 
+def by_the_exchanged_line(X: Tensor, m: int) -> Tensor:
+    f = torch.arange(X.shape[-1])
+    return torch.fft.ifft(X[..., f, -m * f % len(f)]).real
+
+
 # The exercise, what a student wrote, words of the explanation (| where two would do).
 WRONG: list[tuple[str, Any, str]] = [
     ("patchify", rows_of_pixels, "a piece of a row of pixels"),
@@ -287,6 +292,9 @@ WRONG: list[tuple[str, Any, str]] = [
     ("ghost-attention", lambda m, n, up: torch.eye(m * n).roll(up * n, dims=1), "look down"),
     ("ghost-attention", lambda m, n, up: torch.eye(m * n).roll(up, dims=1), "along the sequence"),
     ("ghost-attention", lambda m, n, up: 50 * torch.eye(m * n).roll(up * n, 0), "These are scores"),
+    ("fourier-slice", lambda X, m: torch.fft.ifft2(X).real.sum(-2), "view of m = 0"),
+    ("fourier-slice", lambda X, m: torch.fft.ifft(X[..., 0, :]), "or `.real`"),
+    ("fourier-slice", by_the_exchanged_line, "exchanged"),
     ("l1", lambda a, b: F.mse_loss(a, b), "still the MSE"),
     ("l1", lambda a, b: (a - b).abs().sum(), "You sum over the pixels"),
     ("l1", lambda a, b: (a - b).mean(), "cancel"),

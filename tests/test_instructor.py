@@ -41,7 +41,7 @@ def test_every_chapter_has_its_minutes_and_its_wrong_answers() -> None:
 
 def test_every_exercise_says_what_goes_wrong_and_never_what_is_right() -> None:
     blocks = dict(re.findall(r"\*\*Exercise: (.*?)\*\*\n\n((?:- .*\n)*)", PAGE))
-    assert len(blocks) == len(EXERCISES) == 32
+    assert len(blocks) == len(EXERCISES) == 34
     assert all(text.count("\n") >= 3 for text in blocks.values()), "three mistakes or more"
     assert "You divide by d_k; expected its square root." in blocks["Scaled dot-product attention"]
     assert "The parameters are moved twice, or by the gradient" in blocks["One training step"]

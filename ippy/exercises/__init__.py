@@ -15,6 +15,7 @@ from ippy.base.checks import check_type
 from ippy.exercises import (
     attention,
     data_step,
+    fourier_slice,
     ghost,
     high_pass,
     l1,
@@ -52,6 +53,7 @@ EXERCISES: dict[str, Exercise] = {
         *questions("loss_design"),
         *questions("attention"),
         *ghost.EXERCISES,
+        *fourier_slice.EXERCISES,
         *data_step.EXERCISES,
         *questions("operator"),
     )

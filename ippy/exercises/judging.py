@@ -130,7 +130,8 @@ def as_tensor(result: Any, right: Tensor) -> Tensor:
         )
     if result.is_complex():
         raise Wrong(
-            "The result holds complex numbers; expected real ones. Is an absolute value missing?"
+            "The result holds complex numbers; expected real ones. Is an absolute value missing, "
+            "or `.real`?"
         )
     if result.is_meta:
         raise Wrong("The result is on the device `meta`, where tensors hold no numbers.")
