@@ -124,7 +124,7 @@ STUDY = Study(
     )
     + grid(
         task=["ghost 4", "ghost 16"],
-        network=[PAIR, "relative ViT", "GatedUNet"],
+        network=[PAIR, "relative ViT", "GatedUNet", "small ViT with places"],
         loss=["mse"],
         seed=[0],
     )
