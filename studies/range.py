@@ -75,10 +75,7 @@ STUDY = Study(
     decides="Where the chapters say that attention pays, and whether a hybrid has both.",
     fixed="Images of 128 pixels, whole, one a step, about 300 core-seconds a run; a ghost of "
     "strength 0.7, 1 % noise.",
-    rows=grid(kind=["filled"], distance=[64, 8, 32, 4, 16], network=list(STEPS), seed=[0])
-    + grid(
-        kind=["filled"], distance=[48], network=["UNet", "deep UNet", "GatedUNet", "ViT"], seed=[0]
-    )
+    rows=grid(kind=["filled"], distance=[64, 8, 32, 4, 16, 48], network=list(STEPS), seed=[0])
     + grid(
         kind=["bodies"], distance=[64], network=["UNet", "GatedUNet", "hybrid", "ViT"], seed=[0]
     ),
