@@ -65,12 +65,8 @@ STUDY = Study(
         slices=NUMBERS,
         seed=[0],
     )
-    + grid(
-        task=["ghost"],
-        network=["UNet", "relative ViT beside gated"],
-        slices=[ALL],
-        seed=[0],
-    ),
+    + grid(task=["ghost"], network=["UNet"], slices=[16, 4000, ALL], seed=[0])
+    + grid(task=["ghost"], network=["relative ViT beside gated"], slices=[ALL], seed=[0]),
     job=job,
     minutes=15,
 )
