@@ -41,6 +41,7 @@ STUDY = Study(
         {"network": "relative ViT beside gated", "loss": "mse", "seed": 0},
         {"network": "GatedUNet", "loss": "mse", "seed": 0},
         {"network": "GatedUNet", "loss": "l1", "seed": 0},
+        {"network": "UNet", "loss": "l1", "seed": 0},
     ),
     job=job,
     minutes=15,

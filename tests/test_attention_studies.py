@@ -323,7 +323,17 @@ def test_the_psnr_of_each_test_slice_is_kept_for_pairs(tiny_course):
 
 
 @pytest.mark.parametrize(
-    "study", ["data", "fourier", "range", "relative_blur", "sparse_view", "waking"]
+    "study",
+    [
+        "data",
+        "fourier",
+        "ghost_slices",
+        "persisting",
+        "range",
+        "relative_blur",
+        "sparse_view",
+        "waking",
+    ],
 )
 def test_every_run_of_the_studies_of_attention_can_be_made(study):
     assert study in names()
@@ -348,6 +358,37 @@ def test_networks_on_the_blur_are_scored_on_the_middles_of_the_test_slices_too(c
         assert list(scored) == ([] if factors["network"] == "ViT" else ["crops"])
         for (crop,) in (images() for images in scored.values()):
             np.testing.assert_array_equal((255 * crop[0]).round(), pixels[64:192, 64:192])
+
+
+@pytest.mark.parametrize("change", ["a third of the rate", "twelve heads", "offsets"])
+def test_one_who_persists_changes_attention_alone(change: str) -> None:
+    of = {"task": "fourier", "network": "gated with attention", "seed": 1}
+    usual = load("coarse_attention").job(task="fourier", seed=1)
+    job = load("persisting").job(**of, change=change)
+    assert (job.recipe, job.phases) == (usual.recipe, usual.phases)
+    model, unchanged = job.model(), usual.model()
+    around, as_usual = (
+        {name: v for name, v in network.state_dict().items() if not name.startswith("bottleneck.")}
+        for network in (model, unchanged)
+    )
+    torch.testing.assert_close(around, as_usual, rtol=0, atol=0)
+    x = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    of_both = [network(x) for network in (model, unchanged)]
+    assert of_both[0].shape == of_both[1].shape
+    slowed = change == "a third of the rate"
+    assert torch.allclose(*of_both, atol=1e-6) == slowed
+    if not slowed:
+        return
+    for output in of_both:
+        output.square().sum().backward()
+    for block, other in zip(model.bottleneck.blocks, unchanged.bottleneck.blocks, strict=True):
+        for layer, plain, name in (
+            (block.attn, other.attn, "in_proj_weight"),
+            (block.attn.out_proj, other.attn.out_proj, "weight"),
+        ):
+            held, weight = layer.parametrizations[name].original, getattr(plain, name)
+            torch.testing.assert_close(held, 3 * weight)
+            torch.testing.assert_close(3 * held.grad, weight.grad)
 
 
 def test_the_study_of_data_was_made_with_the_networks_of_relative_as_they_are():
