@@ -34,7 +34,8 @@ STUDY = Study(
     fixed="Generated bodies, whole slices, one a step, about 300 core-seconds a run; 1 % noise.",
     rows=grid(views=[60], network=list(STEPS), seed=[0])
     + grid(views=[60], network=PAIR, seed=[1, 2])
-    + grid(views=[30, 120], network=PAIR, seed=[0]),
+    + grid(views=[30, 120], network=PAIR, seed=[0])
+    + grid(views=[30, 120], network=["UNet", "ViT", "deep UNet"], seed=[0]),
     job=job,
     minutes=5,
 )

@@ -1,6 +1,7 @@
 """The evaluation protocol, the table, the reference task's record, and the command line."""
 
 import json
+import time
 import weakref
 from functools import partial
 
@@ -21,7 +22,7 @@ from ippy.models import NAMES, build
 from ippy.models.vit import TransformerEncoderBlock
 from ippy.problems import Tikhonov, TotalVariation, motion_deblurring
 from ippy.quality import evaluate, measure_one_by_one, restore, summarise
-from ippy.quality.cost import gflop
+from ippy.quality.cost import gflop, time_and_memory
 from ippy.quality.inference import in_evaluation_mode
 from ippy.train import Recipe
 from ippy.train.course import train_model
@@ -484,6 +485,22 @@ def test_the_products_of_attention_are_counted():
     block = TransformerEncoderBlock(d, 2, mlp)
     by_hand = 2 * N * (4 * d * d + 2 * N * d + 2 * d * mlp)
     assert gflop(block, torch.rand(1, N, d)) == pytest.approx(by_hand / 1e9)
+
+
+def test_memory_is_the_most_that_a_call_had_at_a_time() -> None:
+    there_before = torch.ones(2**20)
+
+    def call() -> None:
+        first = torch.ones(2**20)  # 4 MB
+        del first
+        second, third = torch.ones(2**20), there_before + 1
+        time.sleep(0.02)
+        del second, third
+
+    seconds, memory = time_and_memory(call)
+    assert seconds >= 0.02
+    assert memory == 8
+    assert time_and_memory(lambda: None)[1] == 0
 
 
 def test_a_summary_keeps_the_order(slices):
