@@ -387,7 +387,7 @@ def test_without_scripts_the_questions_and_cells_are_there(browser: Browser, htm
     page.goto((html / "book" / "exercises.html").as_uri())
     assert page.get_by_text("Exactly that of the measurement.").is_visible()
     assert page.locator("details.answer-cells summary").count() == 18
-    assert page.locator("details.answer-cells .cell").count() == 34, "two cells in each"
+    assert page.locator("details.answer-cells .cell").count() == 36, "two cells in each"
     context.close()
 
 
