@@ -193,7 +193,7 @@ with torch.inference_mode():
 def test_the_state_at_import_does_not_matter() -> None:
     command = [sys.executable, "-c", IMPORTED_LATE]
     result = subprocess.run(command, capture_output=True, text=True, cwd=BOOK.parent)
-    assert result.stdout == "\n13 torch.float64 meta\n", result.stdout + result.stderr
+    assert result.stdout == "\n14 torch.float64 meta\n", result.stdout + result.stderr
 
 
 def test_the_session_is_put_back_after_an_interruption() -> None:
