@@ -12,8 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from ippy import course_root, get_device
-from ippy.base.device import autocast
+from ippy import course_root
 from ippy.chapter.axes import draw_image, frame, set_number_ticks
 from ippy.chapter.plotting import plot_curves, plot_intervals, show_errors, show_maps, show_slices
 from ippy.chapter.style import COLOURS, DPI, figure_png, use_course_style
@@ -167,13 +166,3 @@ def test_the_course_is_found_or_the_error_says_how(tmp_path, monkeypatch):
     monkeypatch.setenv("IPPY_COURSE", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="IPPY_COURSE"):
         course_root()
-
-
-@pytest.mark.parametrize(("fast", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_autocast_gives_bfloat16_where_that_is_fast(fast, dtype, monkeypatch):
-    monkeypatch.setattr("ippy.base.device.has_fast_bf16", lambda device: fast)
-    device = get_device()
-    layer, x = torch.nn.Linear(4, 4).to(device), torch.ones(1, 4, device=device)
-    with autocast(device):
-        assert layer(x).dtype == dtype
-    assert layer(x).dtype == torch.float32
