@@ -59,6 +59,7 @@ STUDY = Study(
     fixed="16,000 steps: blur on crops of 64 pixels, a ghost half an image away on whole images of "
     "128 pixels that fill the field of view.",
     rows=grid(task=["blur"], network=["UNet", "ViT"], slices=NUMBERS, seed=[0])
+    + grid(task=["blur"], network=["GatedUNet"], slices=[16], seed=[0])
     + grid(
         task=["ghost"],
         network=["relative ViT", "small ViT with places", "ViT"],
@@ -66,7 +67,7 @@ STUDY = Study(
         seed=[0],
     )
     + grid(task=["ghost"], network=["UNet"], slices=[16, 4000, ALL], seed=[0])
-    + grid(task=["ghost"], network=["relative ViT beside gated"], slices=[ALL], seed=[0]),
+    + grid(task=["ghost"], network=["relative ViT beside gated"], slices=[16, 250, ALL], seed=[0]),
     job=job,
     minutes=15,
 )

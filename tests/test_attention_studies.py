@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from ippy.models.relative import RelativeViT
 from ippy.models.vit import ViTReconstructor
 from ippy.problems import ghost
 from ippy.studies import Clutter, Job, Phase, load, names, protocol, read, worker
-from ippy.studies.definition import digest, is_stale
+from ippy.studies.definition import digest, is_stale, row_key
 from ippy.studies.networks import NETWORKS, psnr_of_each, whole_images
 from ippy.studies.protocol import Drawn
 from ippy.studies.record import read_rows, record_path
@@ -326,6 +326,7 @@ def test_the_psnr_of_each_test_slice_is_kept_for_pairs(tiny_course):
     "study",
     [
         "data",
+        "data_hybrid",
         "fourier",
         "ghost_slices",
         "persisting",
@@ -345,6 +346,21 @@ def test_every_run_of_the_studies_of_attention_can_be_made(study):
         assert model(x).shape == x.shape
         for phase in job.phases:
             assert phase.part(model)(x).shape == x.shape
+
+
+def test_the_hybrid_learns_on_the_slices_of_the_unet_for_as_many_steps() -> None:
+    unets, hybrids = load("data"), load("data_hybrid")
+    recorded = read_rows("data")
+    for row in read_rows("data_hybrid").values():
+        job, factors = hybrids.job(**row["factors"]), {"task": "blur"} | row["factors"]
+        unet = unets.job(**factors | {"network": "UNet"})
+        assert row["data"] == recorded[row_key(factors | {"network": "UNet"})]["data"]
+        (alone,) = job.phases
+        assert 2 * job.recipe.steps == 2 * alone.recipe.steps == unet.recipe.steps
+        assert replace(job.recipe, steps=unet.recipe.steps) == unet.recipe
+        assert replace(job.recipe, loss="mse") == alone.recipe != job.recipe
+        assert job.problem == unet.problem
+        assert [block.reach for block in alone.part(job.model()).encoder] == [7, 7]
 
 
 def test_networks_on_the_blur_are_scored_on_the_middles_of_the_test_slices_too(course, monkeypatch):
