@@ -28,7 +28,7 @@ STUDY = Study(
     fixed="As the blur of the study data: 16,000 steps, one crop of 64 pixels each.",
     rows=grid(
         network=["relative ViT beside gated"],
-        slices=[16, 16000],
+        slices=[16, 64, 250, 1000, 4000, 16000],
         seed=[0],
     ),
     job=job,
