@@ -31,11 +31,11 @@ def gradient(model: nn.Module, x: Tensor, dtype: torch.dtype) -> None:
 
 
 def main(names: list[str]) -> None:
-    """Print the rates of a matrix product, and each model's times."""
+    """Print the times of a matrix product, and each model's."""
     device = get_device()
-    fast, order = has_fast_bf16(device), memory_format(device)
-    print(f"{device.type}, {torch.get_num_threads()} threads; the course takes ", end="")
-    print("bfloat16" if fast else "float32", "and", order)
+    chosen = "bfloat16" if has_fast_bf16(device) else "float32"
+    print(f"{device.type}, {torch.get_num_threads()} threads")
+    print(f"the course takes {chosen} and {memory_format(device)}")
     squares = {name: torch.rand(1024, 1024, device=device, dtype=d) for name, d in DTYPES.items()}
     print("\na product of matrices of 1024 x 1024")
     report(seconds({name: partial(torch.matmul, a, a) for name, a in squares.items()}))

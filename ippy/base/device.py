@@ -19,8 +19,8 @@ def get_device() -> torch.device:
 def has_fast_bf16(device: torch.device) -> bool:
     """Say whether ``device`` multiplies bfloat16 in hardware, and faster than float32.
 
-    Intel's AVX-512 does it at 0.6 of the rate of float32, and so needs AMX; AMD's does it at twice
-    that rate (``benchmarks/precision.py``).
+    AVX-512 alone does it at half to 0.6 of the rate of float32 on an Intel CPU, so one of these
+    needs AMX (``benchmarks/precision.py``).
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -48,7 +48,7 @@ def memory_format(device: torch.device) -> torch.memory_format:
     Channels last suits CPUs that have units for bfloat16, in float32 too; one without them is a
     quarter to two thirds faster with channels first.
     """
-    last = has_fast_bf16(device) or _bf16_units(device)
+    last = _bf16_units(device) or has_fast_bf16(device)
     return torch.channels_last if last else torch.contiguous_format
 
 
