@@ -62,12 +62,18 @@ STUDY = Study(
     + grid(task=["blur"], network=["GatedUNet"], slices=[16], seed=[0])
     + grid(
         task=["ghost"],
-        network=["relative ViT", "small ViT with places", "ViT"],
+        network=[
+            "relative ViT",
+            "small ViT with places",
+            "ViT",
+            "UNet",
+        ],
         slices=NUMBERS,
         seed=[0],
     )
-    + grid(task=["ghost"], network=["UNet"], slices=[16, 4000, ALL], seed=[0])
-    + grid(task=["ghost"], network=["relative ViT beside gated"], slices=[16, 250, ALL], seed=[0]),
+    + grid(task=["ghost"], network=["relative ViT beside gated"], slices=[16, 250, ALL], seed=[0])
+    + grid(task=["ghost"], network=["relative ViT"], slices=NUMBERS, seed=[1])
+    + grid(task=["ghost"], network=["small ViT with places"], slices=[16, 250, ALL], seed=[1]),
     job=job,
     minutes=15,
 )
