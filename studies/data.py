@@ -59,7 +59,7 @@ STUDY = Study(
     fixed="16,000 steps: blur on crops of 64 pixels, a ghost half an image away on whole images of "
     "128 pixels that fill the field of view.",
     rows=grid(task=["blur"], network=["UNet", "ViT"], slices=NUMBERS, seed=[0])
-    + grid(task=["blur"], network=["GatedUNet"], slices=[16], seed=[0])
+    + grid(task=["blur"], network=["GatedUNet"], slices=[16, 250, ALL], seed=[0])
     + grid(
         task=["ghost"],
         network=[
