@@ -67,12 +67,10 @@ STUDY = Study(
             "small ViT with places",
             "ViT",
             "UNet",
+            "relative ViT beside gated",
         ],
         slices=NUMBERS,
         seed=[0],
-    )
-    + grid(
-        task=["ghost"], network=["relative ViT beside gated"], slices=[16, 250, 4000, ALL], seed=[0]
     )
     + grid(task=["ghost"], network=["relative ViT"], slices=NUMBERS, seed=[1])
     + grid(task=["ghost"], network=["small ViT with places"], slices=[16, 250, ALL], seed=[1]),
